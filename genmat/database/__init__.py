@@ -1,0 +1,1 @@
+"""Everything that knows MongoDB: documents, the store, migrations and the embedded server."""

@@ -1,0 +1,171 @@
+"""The store: six collections, trajectories and jobflow's outputs, the same on every database."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from genmat.database.activities import ActivityCollection
+from genmat.database.campaigns import CampaignCollection
+from genmat.database.candidates import CandidateCollection
+from genmat.database.collection import Collection
+from genmat.database.connection import open_session
+from genmat.database.documents import (
+    ActivityDocument,
+    CandidateDocument,
+    ModelDocument,
+    PropertyDocument,
+    StructureDocument,
+)
+from genmat.database.indexes import INDEXES
+from genmat.database.trajectories import TrajectoryStore
+
+if TYPE_CHECKING:
+    from jobflow.core.store import JobStore
+
+    from genmat.database.session import Session
+    from genmat.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a candidate came from: its structures from the drawn one on, their values, and what made all that."""
+
+    candidate: CandidateDocument
+    structures: list[StructureDocument]
+    properties: list[PropertyDocument]
+    activities: list[ActivityDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """What a database is, for ``genmat doctor``.
+
+    Parameters
+    ----------
+    kind
+        ``uri``, ``embedded`` or ``in-process``.
+    label
+        The same for people, with the place and without a password.
+    server_version
+        Version of MongoDB, or ``None`` for the in-process store.
+    documents
+        Number of documents by collection.
+    """
+
+    kind: str
+    label: str
+    server_version: str | None
+    documents: dict[str, int]
+
+
+class Store:
+    """The six collections, the trajectories and jobflow's outputs of one database."""
+
+    def __init__(self, session: Session, *, trajectories: int) -> None:
+        self._session = session
+        self.structures = Collection(session, StructureDocument)
+        self.properties = Collection(session, PropertyDocument)
+        self.candidates = CandidateCollection(session)
+        self.campaigns = CampaignCollection(session)
+        self.provenance = ActivityCollection(session)
+        self.models = Collection(session, ModelDocument)
+        self.trajectories = TrajectoryStore(session, keep=trajectories)
+
+    def __enter__(self) -> Self:
+        """Return the store."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the store."""
+        self.close()
+
+    @property
+    def label(self) -> str:
+        """What the database is, for people; without a password."""
+        return self._session.label
+
+    @property
+    def in_process(self) -> bool:
+        """Whether the database lives in this process."""
+        return self._session.in_process
+
+    @property
+    def _collections(self) -> tuple[Collection[Any], ...]:
+        return self.structures, self.properties, self.candidates, self.campaigns, self.provenance, self.models
+
+    def describe(self) -> StoreInfo:
+        """Return what the database is and how much it holds."""
+        documents = {collection.name: collection.count() for collection in self._collections}
+        return StoreInfo(self._session.kind, self.label, self._session.server_version(), documents)
+
+    def prepare(self) -> None:
+        """Create the indexes and migrate documents of older schema versions."""
+        self._session.create_indexes(INDEXES)
+        self.migrate()
+
+    def migrate(self) -> dict[str, int]:
+        """Bring documents of older schema versions to the present one; return how many, by collection.
+
+        Raises
+        ------
+        DatabaseError
+            If a newer genmat wrote a document.
+        """
+        changed = {collection.name: collection.migrate() for collection in self._collections}
+        for name, count in changed.items():
+            if count:
+                logger.info("migrated %d documents in %s", count, name)
+        return changed
+
+    def lineage(self, candidate_id: str) -> Lineage:
+        """Walk back from a candidate to everything that made it."""
+        candidate = self.candidates.require(candidate_id)
+        wanted = [key for key in (candidate.structure_id, candidate.relaxed_structure_id) if key]
+        structures: dict[str, StructureDocument] = {}
+        while wanted:
+            found = self.structures.get_many(wanted)
+            structures |= found
+            wanted = [parent for entry in found.values() for parent in entry.parents if parent not in structures]
+        properties = self.properties.find({"structure_id": {"$in": list(structures)}}, sort=(("name", 1), ("_id", 1)))
+        made = [candidate_id, *structures, *(entry.id for entry in properties)]
+        return Lineage(candidate, list(structures.values()), properties, self.provenance.that_made(made))
+
+    def job_store(self) -> JobStore:
+        """Return jobflow's store: the collection ``outputs`` of this database, or memory for the in-process store."""
+        from genmat.database.jobs import make_job_store  # jobflow takes a second to import
+
+        return make_job_store(self._session)
+
+    def close(self) -> None:
+        """Let go of the database; a private server ends when its last client does."""
+        self._session.close()
+
+
+def connect(settings: Settings, *, read_only: bool = False) -> Store:
+    """Open the database of the settings: the one of ``database_uri``, else the private one, else one in this process.
+
+    Parameters
+    ----------
+    settings
+        Settings.
+    read_only
+        Write nothing, neither indexes nor migrations.
+
+    Raises
+    ------
+    DatabaseError
+        If it cannot be reached, is of a newer genmat, or refuses; one line without a password.
+    """
+    session = open_session(settings, read_only=read_only)
+    store = Store(session, trajectories=settings.trajectories)
+    try:
+        if not read_only:
+            store.prepare()
+    except BaseException:
+        store.close()
+        raise
+    return store

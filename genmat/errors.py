@@ -1,0 +1,88 @@
+"""Every error that genmat raises on purpose.
+
+::
+
+    GenmatError                      root; one line for the user, exit code 2
+    ├── InputError                   what a user gave is wrong: field, value, what is allowed
+    │   ├── CampaignError            a campaign.yaml, or a campaign in the wrong state
+    │   ├── SettingsError            flag, environment variable or config.yaml
+    │   └── StructureError           a structure file or table that cannot be used
+    ├── RepresentationError          a crystal that has no x (symmetry search failed, unknown letter)
+    ├── PotentialError               unknown potential, weights missing or altered
+    ├── ReferenceDataError           reference table missing, altered or incomplete
+    │   └── MissingReferenceError    a hull lacks an element
+    ├── EnergyScaleError             two energies that cannot be compared
+    ├── DatabaseError                unreachable, read-only, full, other schema version
+    │   └── CampaignBusyError        another live process runs this campaign
+    └── StorageError                 a file or folder that cannot be written or read
+
+A bad *generated* crystal is never an error: it is a :class:`genmat.screening.verdict.Verdict`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class GenmatError(Exception):
+    """Root of the tree; its text is one line that a user can act on."""
+
+    exit_code = 2
+
+
+class InputError(GenmatError):
+    """What the user gave is wrong."""
+
+
+class CampaignError(InputError):
+    """A campaign file is wrong, or the campaign is in another state than asked for."""
+
+
+class SettingsError(InputError):
+    """A setting is wrong."""
+
+
+class StructureError(InputError):
+    """A structure that a user gave cannot be used."""
+
+
+class RepresentationError(GenmatError):
+    """A crystal cannot be written as x."""
+
+
+class PotentialError(GenmatError):
+    """A potential is unknown, or its weights are missing or altered."""
+
+
+class ReferenceDataError(GenmatError):
+    """The reference table is missing, altered or incomplete."""
+
+
+class MissingReferenceError(ReferenceDataError):
+    """A hull has no reference for an element."""
+
+
+class EnergyScaleError(GenmatError):
+    """Two energies of different scales met."""
+
+
+class DatabaseError(GenmatError):
+    """The database is unreachable, read-only, full or of another schema version."""
+
+
+class CampaignBusyError(DatabaseError):
+    """Another live process runs the same campaign."""
+
+
+class StorageError(GenmatError):
+    """A file or folder cannot be written or read."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest of ``known``, or an empty string."""
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

@@ -1,0 +1,1 @@
+"""Known crystals: their hull, their fingerprints, and the table that the package ships."""

@@ -1,0 +1,110 @@
+"""Lower convex hull of one chemical system, as planes of elemental chemical potentials.
+
+A point of the hull problem is a composition (atomic fractions ``x``, d of them, summing to 1) with an energy per atom.
+The lower hull is the largest convex function below all points, and it is the maximum over finitely many planes
+
+    E_hull(x) = max_f  Σ_k μ_fk x_k                                  (1)
+
+where ``μ_fk`` is the chemical potential of element k on facet f (eV/atom). Evaluating (1) needs one small matrix
+product and no search for the facet that holds ``x``. See Ong et al., Chem. Mater. 20, 1798 (2008),
+https://doi.org/10.1021/cm702327g.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import ConvexHull  # type: ignore[import-untyped]
+
+from genmat.errors import ReferenceDataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+VERTICAL = 1e-9
+"""A facet whose unit normal has a last component above minus this bounds the composition simplex, not the energy."""
+
+SUPPORT_TOLERANCE = 1e-10
+"""Largest height (eV/atom) by which a plane may pass above a point: rounding of the facet equations."""
+
+
+@dataclass(frozen=True, slots=True)
+class LowerHull:
+    """Facets of a lower hull.
+
+    Parameters
+    ----------
+    potentials
+        Chemical potential of every element on every facet, eV/atom, shape (n_facets, d).
+    simplices
+        Rows of the point table that span each facet, shape (n_facets, d). Coplanar facets are triangulated.
+    """
+
+    potentials: NDArray[np.float64]
+    simplices: NDArray[np.intp]
+
+    def energies(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the hull energy of each composition, eV/atom, shape (n,), for ``fractions`` of shape (n, d)."""
+        result: NDArray[np.float64] = (fractions @ self.potentials.T).max(axis=1)
+        return result
+
+
+def lower_hull(fractions: NDArray[np.float64], energies: NDArray[np.float64]) -> LowerHull:
+    """Return the lower hull of points in one chemical system.
+
+    Parameters
+    ----------
+    fractions
+        Atomic fractions, shape (n, d); the first d rows are the pure elements, in the order of the columns.
+    energies
+        Energies, eV/atom, shape (n,).
+
+    Returns
+    -------
+    LowerHull
+        Planes that no point lies below by more than ``SUPPORT_TOLERANCE``.
+
+    Raises
+    ------
+    ReferenceDataError
+        If the planes do not support the points, which no set of finite energies should bring about.
+
+    Notes
+    -----
+    Qhull works on formation energies (the elements lie at zero), so that only points with a negative one matter. A
+    point above the centre of the simplex makes the hull full-dimensional even if all compounds lie on one plane;
+    the facets that hold it are the upper ones. Facets are triangulated (``Qt``) and never joggled (``QJ`` moves the
+    points).
+    """
+    n_elements = fractions.shape[1]
+    corners = energies[:n_elements]
+    formation = energies - fractions @ corners
+    below = np.flatnonzero(formation[n_elements:] < 0.0) + n_elements
+    trivial = LowerHull(corners[None, :].copy(), np.arange(n_elements)[None, :])
+    if n_elements == 1 or not below.size:
+        return trivial
+    rows = np.concatenate([np.arange(n_elements), below])
+    points = np.column_stack([fractions[rows, 1:], formation[rows]])
+    points[:n_elements, -1] = 0.0
+    depth = -points[:, -1].min()
+    points[:, -1] /= depth
+    top = np.append(np.full(n_elements - 1, 1.0 / n_elements), 1.0)
+    hull = ConvexHull(np.vstack([points, top]), qhull_options="Qt")
+    lower = (hull.equations[:, -2] < -VERTICAL) & (hull.simplices < len(rows)).all(axis=1)
+    normals, offsets = hull.equations[lower, :-1], hull.equations[lower, -1]
+    # Height of each plane above the corner of element 0 (the origin) and above those of the other elements.
+    heights = -np.column_stack([offsets, normals[:, :-1] + offsets[:, None]]) / normals[:, -1:]
+    planes = depth * heights + corners
+    simplices = rows[hull.simplices[lower]]
+    excess = fractions[rows] @ planes.T - energies[rows, None]
+    keep = excess.max(axis=0) <= SUPPORT_TOLERANCE
+    vertices = np.isin(rows, simplices)
+    if not keep.any() or excess[vertices][:, keep].max(axis=1).min() < -SUPPORT_TOLERANCE:
+        msg = (
+            f"the convex hull of {len(rows)} points in {n_elements} elements is numerically singular, expected every "
+            f"vertex to lie on a facet within {SUPPORT_TOLERANCE} eV/atom: check the energies of the reference"
+        )
+        raise ReferenceDataError(msg)
+    return LowerHull(planes[keep], simplices[keep])

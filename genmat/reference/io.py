@@ -1,0 +1,187 @@
+"""The reference on disk: one parquet file, one row a known crystal, metadata as JSON in its schema."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+from genmat.errors import ReferenceDataError, StorageError
+from genmat.reference.crystals import CrystalColumns
+from genmat.reference.fingerprint import SIZE
+from genmat.reference.table import Reference, ReferenceMetadata
+
+METADATA_KEY = b"genmat.reference"
+"""Key of the metadata in the parquet schema."""
+
+REBUILD = "reinstall genmat, or rebuild it (genmat data build-reference)"
+
+_COMPRESSION_LEVEL = 19
+
+COLUMNS = pa.schema(
+    [
+        pa.field("material_id", pa.string(), nullable=False),
+        pa.field("formula", pa.string(), nullable=False),
+        pa.field("gene", pa.string(), nullable=False),
+        pa.field("fingerprint", pa.binary(2 * SIZE), nullable=False),
+        pa.field("n_sites", pa.int32(), nullable=False),
+        pa.field("energy_per_atom", pa.float64()),
+        pa.field("energy_above_hull", pa.float64()),
+        pa.field("relaxed", pa.bool_(), nullable=False),
+        pa.field("number", pa.int16()),
+        pa.field("orbits", pa.string()),
+        pa.field("free", pa.list_(pa.field("element", pa.int32(), nullable=False))),
+        pa.field("lattice", pa.list_(pa.field("element", pa.float32(), nullable=False))),
+    ]
+)
+"""Columns of the file; the last four are null for a crystal without x."""
+
+
+def packaged_reference() -> Path:
+    """Return where the reference that comes with genmat lies."""
+    return Path(str(resources.files("genmat.reference"))) / "data" / "reference.parquet"
+
+
+def load_reference(path: Path | None = None) -> Reference:
+    """Return the reference of a file.
+
+    Parameters
+    ----------
+    path
+        The file; ``None`` for the one that comes with genmat.
+
+    Raises
+    ------
+    ReferenceDataError
+        If the file is missing, truncated, altered, of another schema version or not a reference.
+    """
+    place = packaged_reference() if path is None else path
+    try:
+        table = pq.read_table(place, memory_map=True)
+    except FileNotFoundError as err:
+        msg = f"reference {place} does not exist: {REBUILD}"
+        raise ReferenceDataError(msg) from err
+    except (pa.ArrowException, OSError, ValueError) as err:
+        msg = f"reference {place} cannot be read, it is truncated, altered or no parquet file: {REBUILD}"
+        raise ReferenceDataError(msg) from err
+    stored = (table.schema.metadata or {}).get(METADATA_KEY)
+    if stored is None:
+        msg = f"{place} is no genmat reference, it has no metadata {METADATA_KEY.decode()!r}: {REBUILD}"
+        raise ReferenceDataError(msg)
+    try:
+        header = json.loads(stored)
+        metadata = ReferenceMetadata.from_dict(header["metadata"])
+        reference = _reference(table, metadata)
+    except ReferenceDataError as err:
+        msg = f"{place}: {err}"
+        raise ReferenceDataError(msg) from err
+    except (pa.ArrowException, KeyError, TypeError, ValueError, IndexError) as err:
+        msg = f"reference {place} is damaged ({type(err).__name__}): {REBUILD}"
+        raise ReferenceDataError(msg) from err
+    if reference.id != header.get("id"):
+        stated = str(header.get("id"))[:12]
+        msg = f"reference {place} was altered, its content is {reference.id[:12]}, not {stated}: {REBUILD}"
+        raise ReferenceDataError(msg)
+    return reference
+
+
+def write_reference(reference: Reference, path: Path) -> None:
+    """Write a reference; an existing file is replaced only once the other is complete.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    header = {"metadata": reference.metadata.to_dict(), "id": reference.id}
+    schema = COLUMNS.with_metadata({METADATA_KEY: json.dumps(header, sort_keys=True).encode()})
+    table = pa.table(_columns(reference), schema=schema)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(
+            table,
+            partial,
+            compression="zstd",
+            compression_level=_COMPRESSION_LEVEL,
+            use_dictionary=False,
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        partial.replace(path)
+    except OSError as err:
+        partial.unlink(missing_ok=True)
+        msg = f"reference cannot be written to {path}: {err.strerror or err}"
+        raise StorageError(msg) from err
+
+
+def _columns(reference: Reference) -> dict[str, pa.Array]:
+    n_rows, crystals = len(reference), reference.crystals
+    number = np.zeros(n_rows, dtype=np.int16)
+    absent = np.ones(n_rows, dtype=np.bool_)
+    orbits: list[str | None] = [None] * n_rows
+    counts, sizes = np.zeros(n_rows, dtype=np.int32), np.zeros(n_rows, dtype=np.int32)
+    rows = reference.crystal_rows
+    number[rows], absent[rows], counts[rows], sizes[rows] = crystals.numbers, False, np.diff(crystals.offsets), 6
+    for row, text in zip(rows, crystals.orbits, strict=True):
+        orbits[row] = text
+    mask = pa.array(absent)
+    return {
+        "material_id": pa.array(reference.material_ids),
+        "formula": pa.array(reference.formulas),
+        "gene": pa.array(reference.genes),
+        "fingerprint": pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(2 * SIZE), n_rows, [None, pa.py_buffer(reference.fingerprints.astype("<u2").tobytes())]
+        ),
+        "n_sites": pa.array(reference.n_sites),
+        "energy_per_atom": pa.array(reference.energies, from_pandas=True),
+        "energy_above_hull": pa.array(reference.energies_above_hull, from_pandas=True),
+        "relaxed": pa.array(reference.relaxed),
+        "number": pa.array(number, mask=absent),
+        "orbits": pa.array(orbits, type=pa.string()),
+        "free": _lists(counts, pa.array(crystals.coordinates), mask),
+        "lattice": _lists(sizes, pa.array(crystals.lattices.reshape(-1)), mask),
+    }
+
+
+def _lists(counts: np.ndarray[Any, np.dtype[np.int32]], values: pa.Array, mask: pa.Array) -> pa.Array:
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    kind = pa.list_(pa.field("element", values.type, nullable=False))
+    return pa.ListArray.from_arrays(offsets, values, type=kind, mask=mask)
+
+
+def _reference(table: pa.Table, metadata: ReferenceMetadata) -> Reference:
+    """Return the reference of a table, columns copied out of it."""
+    columns = {name: table.column(name).combine_chunks() for name in COLUMNS.names}
+    n_rows = table.num_rows
+    rows = np.flatnonzero(columns["number"].is_valid().to_numpy(zero_copy_only=False))
+    present = pa.array(rows)
+    free, lattice = columns["free"].take(present), columns["lattice"].take(present)
+    buffer = columns["fingerprint"].buffers()[1]
+    start = columns["fingerprint"].offset * SIZE
+    fingerprints = np.frombuffer(buffer, dtype="<u2")[start : start + n_rows * SIZE]
+    return Reference(
+        metadata=metadata,
+        material_ids=tuple(columns["material_id"].to_pylist()),
+        formulas=tuple(columns["formula"].to_pylist()),
+        genes=tuple(columns["gene"].to_pylist()),
+        fingerprints=fingerprints.reshape(n_rows, SIZE).astype(np.uint16),
+        n_sites=columns["n_sites"].to_numpy().copy(),
+        energies=columns["energy_per_atom"].to_numpy(zero_copy_only=False).astype(np.float64),
+        energies_above_hull=columns["energy_above_hull"].to_numpy(zero_copy_only=False).astype(np.float64),
+        relaxed=columns["relaxed"].to_numpy(zero_copy_only=False).copy(),
+        crystal_rows=rows.astype(np.int32),
+        crystals=CrystalColumns(
+            numbers=columns["number"].take(present).to_numpy(zero_copy_only=False).astype(np.int16),
+            orbits=tuple(columns["orbits"].take(present).to_pylist()),
+            offsets=np.concatenate([[0], np.cumsum(free.value_lengths().to_numpy())]).astype(np.int32),
+            coordinates=free.flatten().to_numpy(zero_copy_only=False).astype(np.int32),
+            lattices=lattice.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 6),
+        ),
+    )

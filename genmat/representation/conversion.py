@@ -1,0 +1,245 @@
+"""χ ↔ x: structures to crystals and back."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import spglib
+from numpy.typing import NDArray
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.sites import PeriodicSite
+from pymatgen.core.structure import Structure
+
+from genmat.errors import RepresentationError
+from genmat.representation.crystal import ELEMENTS, Crystal, Orbit
+from genmat.representation.lattice import constrain, lattice_matrix, matrix_parameters
+from genmat.representation.wyckoff import SpaceGroup, space_group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spglib import SpglibDataset
+
+FloatArray = NDArray[np.float64]
+
+_PRIMITIVE_VECTORS = {
+    "P": np.eye(3),
+    "A": np.array([[2, 0, 0], [0, 1, -1], [0, 1, 1]]) / 2,
+    "C": np.array([[1, -1, 0], [1, 1, 0], [0, 0, 2]]) / 2,
+    "I": np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2,
+    "F": np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2,
+    "R": np.array([[2, 1, 1], [-1, 1, 1], [-1, -2, 1]]) / 3,
+}
+"""Rows: primitive basis vectors in units of the conventional ones, as in spglib."""
+
+_TO_PRIMITIVE = {name: np.rint(np.linalg.inv(vectors)) for name, vectors in _PRIMITIVE_VECTORS.items()}
+"""Integer matrices M with x_primitive = x_conventional @ M."""
+
+_ON_IMAGE = 1e-4
+"""Largest distance (fractional) of an idealised atom from the image it is said to lie on."""
+
+_ORDERING_STEP = 1e-6
+"""Free coordinates of equivalent atoms are compared in steps of this when the representative is chosen."""
+
+
+def from_structure(structure: Structure, *, symprec: float = 0.01, angle_tolerance: float = -1.0) -> Crystal:
+    """Return x of an ordered structure, idealised to the symmetry that spglib finds.
+
+    Parameters
+    ----------
+    structure
+        Ordered; oxidation states and site properties are dropped.
+    symprec
+        Distance tolerance of the symmetry search in Å.
+    angle_tolerance
+        Angle tolerance in degrees; negative lets spglib derive it from ``symprec``, which it recommends.
+
+    Raises
+    ------
+    RepresentationError
+        If the structure is empty, disordered or not finite, or the symmetry search fails.
+    """
+    symbols = _symbols(structure)
+    return from_arrays(
+        structure.lattice.matrix, symbols, structure.frac_coords, symprec=symprec, angle_tolerance=angle_tolerance
+    )
+
+
+def from_arrays(
+    lattice: FloatArray,
+    symbols: Sequence[str],
+    frac_coords: FloatArray,
+    *,
+    symprec: float = 0.01,
+    angle_tolerance: float = -1.0,
+) -> Crystal:
+    """Return x of a structure given as arrays.
+
+    Parameters
+    ----------
+    lattice
+        Rows a, b, c in Å, shape (3, 3).
+    symbols
+        Element of each atom.
+    frac_coords
+        Fractional coordinates, shape (n, 3).
+    symprec, angle_tolerance
+        As for :func:`from_structure`.
+    """
+    if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):
+        msg = "the structure has coordinates or lattice vectors that are not finite"
+        raise RepresentationError(msg)
+    elements = sorted(set(symbols))
+    kinds = {symbol: kind for kind, symbol in enumerate(elements)}
+    dataset = _symmetry_dataset(lattice, frac_coords, [kinds[s] for s in symbols], symprec, angle_tolerance)
+    group = space_group(int(dataset.number))
+    to_primitive = dataset.std_mapping_to_primitive
+    first_atom = np.unique(dataset.mapping_to_primitive, return_index=True)[1]  # an input atom for each primitive one
+    orbit_of = dataset.crystallographic_orbits[first_atom][to_primitive]
+    letters = [dataset.wyckoffs[atom] for atom in first_atom[to_primitive].tolist()]
+    points = dataset.std_positions + group.spglib_shift
+    orbits = _solve_orbits(points, letters, orbit_of, [elements[k] for k in dataset.std_types.tolist()], group)
+    crystal = Crystal(group.number, orbits, constrain(group.number, matrix_parameters(dataset.std_lattice)))
+    if crystal.n_atoms_conventional != len(points):
+        msg = (
+            f"the orbits of space group {group.number} hold {crystal.n_atoms_conventional} atoms, "
+            f"the standardised cell {len(points)}: try another symprec than {symprec}"
+        )
+        raise RepresentationError(msg)
+    return crystal
+
+
+def to_structure(crystal: Crystal, *, primitive: bool = True) -> Structure:
+    """Return the structure of x, exactly symmetric.
+
+    Parameters
+    ----------
+    crystal
+        x.
+    primitive
+        Return the primitive cell rather than the conventional one.
+    """
+    matrix, symbols, points = to_arrays(crystal, primitive=primitive)
+    lattice = Lattice(matrix)
+    return Structure.from_sites(
+        [PeriodicSite(symbol, point, lattice) for symbol, point in zip(symbols, points, strict=True)]
+    )
+
+
+def to_arrays(crystal: Crystal, *, primitive: bool = True) -> tuple[FloatArray, list[str], FloatArray]:
+    """Return lattice (rows, Å, shape (3, 3)), element of each atom, fractional coordinates in [0, 1), shape (n, 3).
+
+    Atoms come orbit by orbit in the order of ``crystal.orbits``. As many as the multiplicity says: atoms that
+    coincide because a free coordinate has a special value are kept.
+    """
+    group = space_group(crystal.number)
+    symbols: list[str] = []
+    blocks: list[FloatArray] = []
+    for orbit in crystal.orbits:
+        position = group.positions[orbit.letter]
+        count = position.multiplicity // group.n_centring if primitive else position.multiplicity
+        symbols.extend([orbit.element] * count)
+        block = position.translations[:count]
+        if orbit.free:
+            block = block + position.rotations[:count][:, :, list(position.free_axes)] @ np.array(orbit.free)
+        blocks.append(block)
+    points = np.concatenate(blocks)
+    matrix = lattice_matrix(constrain(crystal.number, crystal.lattice))
+    if primitive:
+        centring = group.symbol[0]
+        matrix = _PRIMITIVE_VECTORS[centring] @ matrix
+        points = points @ _TO_PRIMITIVE[centring]
+    points = points % 1.0
+    points[points == 1.0] = 0.0
+    return matrix, symbols, points
+
+
+def _symbols(structure: Structure) -> list[str]:
+    """Return the element of each site."""
+    if not len(structure):
+        msg = "the structure has no atoms"
+        raise RepresentationError(msg)
+    symbols = []
+    for site in structure:
+        if not site.is_ordered:
+            msg = f"site {site.species_string} of {structure.formula} is disordered: x describes ordered crystals only"
+            raise RepresentationError(msg)
+        symbol = str(site.specie.symbol)
+        if symbol not in ELEMENTS:
+            msg = f"site {site.species_string} of {structure.formula} is no element"
+            raise RepresentationError(msg)
+        symbols.append(symbol)
+    return symbols
+
+
+def _symmetry_dataset(
+    lattice: FloatArray, frac_coords: FloatArray, kinds: list[int], symprec: float, angle_tolerance: float
+) -> SpglibDataset:
+    """Return spglib's dataset in its default setting."""
+    try:
+        dataset = spglib.get_symmetry_dataset(
+            (lattice, frac_coords, kinds),  # type: ignore[arg-type]  # arrays are what spglib wants
+            symprec=symprec,
+            angle_tolerance=angle_tolerance,
+        )
+    except spglib.SpglibError as err:
+        msg = f"spglib finds no symmetry at symprec {symprec} Å: {err}"
+        raise RepresentationError(msg) from err
+    if dataset is None:
+        msg = f"spglib finds no symmetry at symprec {symprec} Å: atoms may coincide, or the cell be degenerate"
+        raise RepresentationError(msg)
+    return dataset
+
+
+@cache
+def _first_images(number: int) -> tuple[dict[str, int], FloatArray, FloatArray, FloatArray]:
+    """Return, stacked by letter: index of each letter, solvers, matrices and translations of the first images."""
+    positions = space_group(number).positions
+    return (
+        {letter: index for index, letter in enumerate(positions)},
+        np.array([p.solver for p in positions.values()], dtype=np.float64),
+        np.array([p.rotations[0] for p in positions.values()], dtype=np.float64),
+        np.array([p.translations[0] for p in positions.values()]),
+    )
+
+
+def _solve_orbits(
+    points: FloatArray, letters: list[str], orbit_of: NDArray[np.int32], symbols: list[str], group: SpaceGroup
+) -> tuple[Orbit, ...]:
+    """Return the orbits by letter, element and free coordinates.
+
+    An atom x of an orbit lies on the first image A u + t if x - t - A u is an integer vector for u = S (x - t). Among
+    those that do, the one with the smallest free coordinates represents the orbit.
+
+    Parameters
+    ----------
+    points
+        Atoms of the conventional cell in the standard setting, shape (n, 3).
+    letters, orbit_of, symbols
+        Wyckoff letter, orbit label and element of each atom.
+    group
+        Space group.
+    """
+    index, solvers, matrices, translations = _first_images(group.number)
+    kind = np.array([index[letter] for letter in letters])
+    relative = points - translations[kind]
+    solved = np.einsum("nij,nj->ni", solvers[kind], relative) % 1.0
+    residual = relative - np.einsum("nij,nj->ni", matrices[kind], solved)
+    on_first = np.abs(residual - np.rint(residual)).max(axis=1) < _ON_IMAGE
+    steps = np.rint(solved / _ORDERING_STEP) % round(1 / _ORDERING_STEP)
+    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], ~on_first, orbit_of))
+    representatives = order[np.unique(orbit_of[order], return_index=True)[1]]
+    if not on_first[representatives].all():
+        atom = int(representatives[~on_first[representatives]][0])
+        msg = (
+            f"{symbols[atom]} at {points[atom].round(4).tolist()} does not lie on Wyckoff position {letters[atom]} "
+            f"of space group {group.number}: try another symprec"
+        )
+        raise RepresentationError(msg)
+    orbits = []
+    for atom in representatives.tolist():
+        axes = group.positions[letters[atom]].free_axes
+        orbits.append(Orbit(symbols[atom], letters[atom], tuple(solved[atom, list(axes)].tolist())))
+    return tuple(sorted(orbits, key=lambda orbit: (index[orbit.letter], orbit.element, orbit.free)))

@@ -1,0 +1,1 @@
+"""The funnel's decisions: pure functions from structures and numbers to verdicts."""

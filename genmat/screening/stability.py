@@ -1,0 +1,77 @@
+"""Stability: the distance to the convex hull against the tolerance τ, and what a crystal competes with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genmat.errors import MissingReferenceError
+from genmat.screening.verdict import Reason, Stage, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pymatgen.core.composition import Composition
+
+    from genmat.energy import EnergyScale
+    from genmat.reference.hull import Hull, Phase
+
+LOWEST_FORMATION_ENERGY = -6.0
+"""No compound binds stronger than about -4.5 eV/atom (fluorides of the lanthanides): below this a potential failed."""
+
+
+def check_stability(
+    composition: Composition, energy_per_atom: float, *, hull: Hull, scale: EnergyScale, tolerance: float
+) -> Verdict:
+    """Decide whether a relaxed crystal is stable within a tolerance.
+
+    Parameters
+    ----------
+    composition
+        Composition of the crystal.
+    energy_per_atom
+        Energy after relaxation, eV/atom, on ``scale``.
+    hull
+        Hull of the reference snapshot that the round is judged against.
+    scale
+        Scale of the energy; must be that of the hull.
+    tolerance
+        τ: largest distance to the hull that counts as stable, eV/atom.
+
+    Returns
+    -------
+    Verdict
+        Of the stage ``stability``. Values, all eV/atom: ``energy_above_hull`` (negative below the hull),
+        ``formation_energy_per_atom``, ``energy_per_atom``, ``hull_tolerance``; ``competing_phases`` as text.
+
+    Raises
+    ------
+    EnergyScaleError
+        If the scales differ.
+    """
+    try:
+        above = hull.energy_above_hull(composition, energy_per_atom, scale=scale)
+        formation = hull.formation_energy_per_atom(composition, energy_per_atom, scale=scale)
+        phases = hull.decomposition(composition)
+    except MissingReferenceError as err:
+        return Verdict.reject(Stage.STABILITY, Reason.MISSING_REFERENCE, str(err), energy_per_atom=energy_per_atom)
+    competing = phases_text(phases)
+    values: dict[str, float | str] = {
+        "energy_above_hull": above,
+        "formation_energy_per_atom": formation,
+        "energy_per_atom": energy_per_atom,
+        "hull_tolerance": tolerance,
+        "competing_phases": competing,
+    }
+    if formation < LOWEST_FORMATION_ENERGY:
+        detail = f"formation energy {formation:.3f} eV/atom, plausible above {LOWEST_FORMATION_ENERGY:g} eV/atom"
+        return Verdict.reject(Stage.STABILITY, Reason.IMPLAUSIBLE_ENERGY, detail, **values)
+    side = "above" if above >= 0.0 else "below"
+    detail = f"{abs(above):.3f} eV/atom {side} the hull, tolerance {tolerance:g} eV/atom; competes with {competing}"
+    if above > tolerance:
+        return Verdict.reject(Stage.STABILITY, Reason.ABOVE_HULL, detail, **values)
+    return Verdict.accept(Stage.STABILITY, detail, **values)
+
+
+def phases_text(phases: Sequence[Phase]) -> str:
+    """Return a decomposition in words: ``0.600 Li2O (mp-1960) + 0.400 TiO2 (mp-2657)``, shares of the atoms."""
+    return " + ".join(f"{phase.fraction:.3f} {phase.formula} ({phase.material_id})" for phase in phases)

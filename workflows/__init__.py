@@ -1,0 +1,1 @@
+"""Jobflow Makers, the campaign graph and its execution."""

@@ -1,0 +1,54 @@
+"""The graph of a campaign: one small flow a chunk, and the step that decides what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Flow, Maker, job
+
+from workflows.advance import advance
+from workflows.chunk import GENERATE
+from workflows.generate import GenerateMaker
+from workflows.prescreen import PrescreenMaker
+from workflows.session import current_store
+
+if TYPE_CHECKING:
+    from workflows.chunk import Chunk
+
+
+@dataclass
+class CampaignMaker(Maker):
+    """Do one chunk of a campaign and advance it.
+
+    1. the jobs of :class:`GenerateMaker` or :class:`PrescreenMaker`;
+    2. ``advance``: if this was the last chunk of its phase, close the phase.
+
+    A campaign is many such flows. The barrier between phases is a question to the database, not an edge of a graph.
+    """
+
+    name: str = "campaign"
+    generate_maker: GenerateMaker = field(default_factory=GenerateMaker)
+    prescreen_maker: PrescreenMaker = field(default_factory=PrescreenMaker)
+
+    def make(self, chunk: Chunk) -> Flow:
+        """Return the flow of a chunk."""
+        maker = self.generate_maker if chunk.phase == GENERATE else self.prescreen_maker
+        work = maker.make(chunk)
+        step = advance_job(chunk.campaign, work.output)
+        return Flow([work, step], output=step.output, name=f"{chunk.campaign}-{chunk.round}-{chunk.phase}")
+
+
+@job(name="advance")
+def advance_job(campaign: str, done: dict[str, Any]) -> dict[str, Any]:
+    """Take a campaign as far as it goes without work; return how many chunks wait.
+
+    Parameters
+    ----------
+    campaign
+        Name of the campaign.
+    done
+        Summary of the chunk's last job; only makes this job wait for that one.
+    """
+    del done
+    return {"campaign": campaign, "waiting": len(advance(current_store(), campaign))}

@@ -1,0 +1,110 @@
+"""Chunks of a round: registered as activities before they run, found again after a kill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workflows.chunk import ASSESS, GENERATE, PRESCREEN, RELAX, Chunk, plan_activity
+from workflows.identity import activity_id, candidate_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from genmat.campaign import Campaign
+    from genmat.database.documents import ActivityDocument, RoundState
+    from genmat.database.store import Store
+    from genmat.generation import Generator
+
+
+def campaign_generator(campaign: Campaign) -> Generator:
+    """Return the generator that a campaign asks for."""
+    from genmat.generation import get_generator  # a login node imports this module
+    from workflows.session import current_reference
+
+    asked = campaign.generate
+    return get_generator(
+        asked.generator,
+        {"oversample": asked.oversample, **asked.parameters},
+        reference=current_reference(),
+        target=campaign.target,
+    )
+
+
+def generate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
+    """Register the generation of a round and return what of it is not done."""
+    planned = store.provenance.count({"campaign": campaign.name, "round": state.round, "stage": GENERATE})
+    size = campaign.resources.generate_chunk
+    starts = range(0, campaign.generate.n, size)
+    if planned < len(starts):
+        asked = campaign.generate
+        generator = campaign_generator(campaign)
+        activities = []
+        for first in starts:
+            last = min(first + size, asked.n) - 1
+            used = [
+                candidate_id(
+                    campaign=campaign.name,
+                    round_number=state.round,
+                    generator_configuration=generator.configuration_id,
+                    index=index,
+                )
+                for index in range(first, last + 1)
+            ]
+            parameters = {"first": first, "last": last, "generator": generator.name, **dict(generator.parameters)}
+            activities.append(
+                plan_activity(
+                    campaign.name,
+                    state.round,
+                    GENERATE,
+                    used,
+                    model=generator.name,
+                    seed=asked.seed,
+                    parameters=parameters,
+                )
+            )
+        store.provenance.insert_if_absent(activities)
+    return [
+        Chunk(campaign.name, state.round, GENERATE, (activity.id,))
+        for activity in sorted(_unfinished(store, campaign.name, state.round, GENERATE), key=_first_draw)
+    ]
+
+
+def _first_draw(activity: ActivityDocument) -> int:
+    return int(activity.parameters["first"])  # type: ignore[arg-type]
+
+
+def prescreen_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
+    """Return the prescreening chunks of a round that are not done."""
+    chunks = []
+    for activity in _unfinished(store, campaign.name, state.round, ASSESS):
+        relax = activity_id(campaign=campaign.name, round_number=state.round, stage=RELAX, used=activity.used)
+        chunks.append(Chunk(campaign.name, state.round, PRESCREEN, (relax, activity.id)))
+    return sorted(chunks, key=lambda chunk: chunk.activity_ids)
+
+
+def plan_prescreen(
+    store: Store, campaign: Campaign, state: RoundState, candidates: Sequence[str], *, potential_sha256: str
+) -> None:
+    """Register the relaxation and assessment of the selected candidates of a round, in chunks."""
+    size = campaign.resources.screen_chunk
+    activities = []
+    for start in range(0, len(candidates), size):
+        used = candidates[start : start + size]
+        activities += [
+            plan_activity(
+                campaign.name,
+                state.round,
+                stage,
+                used,
+                model=campaign.screen.potential,
+                model_sha256=potential_sha256,
+                parameters=campaign.screen.model_dump(mode="json"),
+            )
+            for stage in (RELAX, ASSESS)
+        ]
+    store.provenance.insert_if_absent(activities)
+
+
+def _unfinished(store: Store, name: str, round_number: int, stage: str) -> Iterable[ActivityDocument]:
+    identifiers = store.provenance.unfinished(name, round_number=round_number, stage=stage)
+    return store.provenance.get_many(identifiers).values()

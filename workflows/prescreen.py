@@ -1,0 +1,285 @@
+"""Prescreening: candidates are relaxed by a potential, then judged by what only a relaxed crystal can tell."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from jobflow import Flow, Job, Maker, job
+
+from genmat.database.candidates import Decision
+from genmat.database.documents import PropertyDocument
+from workflows.chunk import attempt
+from workflows.identity import property_id, relaxed_structure_id
+from workflows.session import potential_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genmat.campaign import Campaign
+    from genmat.database.documents import CandidateDocument, StructureDocument
+    from genmat.models.potentials import Potential
+    from genmat.models.protocol import Relaxation, RelaxProtocol
+    from genmat.screening.verdict import Verdict
+    from workflows.chunk import Chunk, Work
+    from workflows.description import Described
+
+VOLUME_STEPS = 60
+"""Steps of an ion relaxation at fixed volume, for the equation of state."""
+
+
+@dataclass
+class PrescreenMaker(Maker):
+    """Relax and judge the candidates of one chunk.
+
+    1. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
+    2. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
+    """
+
+    name: str = "prescreen"
+
+    def make(self, chunk: Chunk) -> Flow:
+        """Return the jobs of a chunk."""
+        relax_activity, assess_activity = chunk.activity_ids
+        relax = relax_job(relax_activity)
+        assess = assess_job(assess_activity, relax.output)
+        return Flow([relax, assess], output=assess.output, name=self.name)
+
+
+def relax_protocol(campaign: Campaign) -> RelaxProtocol:
+    """Return how a campaign relaxes its candidates."""
+    from genmat.models.protocol import RelaxProtocol
+
+    asked = campaign.screen.relax
+    return RelaxProtocol(fmax=asked.fmax, smax=asked.smax, max_steps=asked.max_steps)
+
+
+@job(name="relax")
+def relax_job(activity_id: str) -> dict[str, Any]:
+    """Relax the candidates of a chunk that are not relaxed yet; each is written as soon as it is done."""
+    from genmat.screening.verdict import Stage
+
+    with attempt(activity_id) as work:
+        pool = potential_pool(work.campaign.screen.potential)
+        protocol = relax_protocol(work.campaign)
+        todo = _without_verdict(work, Stage.RELAX)
+        drawn = work.store.structures.get_many(str(candidate.structure_id) for candidate in todo)
+        structures = [drawn[str(candidate.structure_id)].to_structure() for candidate in todo]
+        for position, relaxation in pool.relax(structures, protocol=protocol, task_size=2):
+            _write_relaxation(work, todo[position], relaxation, potential=pool.potential, protocol=protocol)
+        decided = work.store.candidates.get_many(work.activity.used).values()
+        work.counts.update(Counter(_reason(candidate, Stage.RELAX) for candidate in decided))
+        work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
+    return {"activity_id": activity_id, "counts": work.counts}
+
+
+def _without_verdict(work: Work, stage: str) -> list[CandidateDocument]:
+    """Return the chunk's active candidates that a stage has not judged, in the order of their draws."""
+    candidates = work.store.candidates.get_many(work.activity.used).values()
+    open_ones = [c for c in candidates if c.status == "active" and all(v.stage != stage for v in c.verdicts)]
+    return sorted(open_ones, key=lambda candidate: (candidate.round, candidate.index))
+
+
+def _reason(candidate: CandidateDocument, stage: str) -> str:
+    return next((verdict.reason for verdict in candidate.verdicts if verdict.stage == stage), "undecided")
+
+
+def _write_relaxation(
+    work: Work, candidate: CandidateDocument, relaxation: Relaxation, *, potential: Potential, protocol: RelaxProtocol
+) -> None:
+    """Write the relaxed structure, its energy and trajectory, and last the verdict that makes them count."""
+    from workflows.description import describe, structure_document
+
+    described = describe(relaxation.structure)
+    verdict = _relaxation_verdict(work.campaign, relaxation, described)
+    fields: dict[str, Any] = {}
+    if math.isfinite(relaxation.energy):
+        parent = str(candidate.structure_id)
+        identifier = relaxed_structure_id(parent, protocol=protocol, potential=potential)
+        document = structure_document(described, identifier=identifier, parents=[parent])
+        work.store.structures.insert_if_absent([document])
+        values = {"energy_per_atom": relaxation.energy_per_atom, "fmax": relaxation.fmax, "smax": relaxation.smax}
+        parameters = {**asdict(protocol), "n_steps": relaxation.n_steps, "converged": relaxation.converged}
+        work.store.properties.insert_if_absent(_properties(work, document, values, potential, asdict(protocol), parameters))
+        trajectory = {"energies": list(relaxation.energies), "volumes": list(relaxation.volumes)}
+        work.store.trajectories.put(identifier, trajectory)
+        fields = {
+            "relaxed_structure_id": identifier,
+            "relaxed_content_hash": document.content_hash,
+            "space_group_number": document.space_group_number,
+        }
+    work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
+
+
+_UNITS = {
+    "energy_per_atom": "eV/atom",
+    "energy_above_hull": "eV/atom",
+    "formation_energy_per_atom": "eV/atom",
+    "fmax": "eV/Å",
+    "smax": "GPa",
+    "volume_per_atom": "Å^3/atom",
+    "density": "g/cm^3",
+    "bulk_modulus": "GPa",
+    "bulk_modulus_pressure_derivative": "1",
+}
+_ENERGIES = ("energy_per_atom", "energy_above_hull", "formation_energy_per_atom")
+
+
+def _properties(
+    work: Work,
+    structure: StructureDocument,
+    values: dict[str, float],
+    potential: Potential,
+    causes: dict[str, Any],
+    parameters: dict[str, Any],
+) -> list[PropertyDocument]:
+    """Return a document for each value; ``causes`` make its id, ``parameters`` are stored with it."""
+    return [
+        PropertyDocument(
+            id=property_id(structure.id, name=name, method=potential.name, parameters=causes),
+            structure_id=structure.id,
+            name=name,
+            value=value,
+            unit=_UNITS[name],
+            fidelity=f"mlip:{potential.name}",
+            method=potential.name,
+            parameters=parameters,
+            energy_scale=potential.scale.to_dict() if name in _ENERGIES else None,
+            activity_id=work.activity.id,
+        )
+        for name, value in values.items()
+    ]
+
+
+def _relaxation_verdict(campaign: Campaign, relaxation: Relaxation, described: Described) -> Verdict:
+    """Return whether a relaxation can be used: converged, not blown up, no atoms on top of each other."""
+    from genmat.models.protocol import Failure
+    from genmat.screening.validity import check_validity
+    from genmat.screening.verdict import Reason, Stage, Verdict
+
+    reasons = {
+        Failure.UNSUPPORTED_ELEMENT: Reason.UNSUPPORTED_ELEMENT,
+        Failure.NOT_FINITE: Reason.RELAXATION_FAILED,
+        Failure.EVALUATION_FAILED: Reason.RELAXATION_FAILED,
+        Failure.VOLUME_COLLAPSED: Reason.EXPLODED,
+        Failure.VOLUME_EXPLODED: Reason.EXPLODED,
+        Failure.NOT_CONVERGED: Reason.NOT_CONVERGED,
+    }
+    values: dict[str, float | str] = {
+        "fmax": relaxation.fmax,
+        "smax": relaxation.smax,
+        "n_steps": relaxation.n_steps,
+        "space_group_number": described.space_group_number or 0,
+    }
+    if relaxation.failure is not None:
+        detail = f"{relaxation.failure.value} after {relaxation.n_steps} steps, fmax {relaxation.fmax:.3g} eV/Å"
+        return Verdict.reject(Stage.RELAX, reasons[relaxation.failure], detail, **values)
+    change = relaxation.volumes[-1] / relaxation.volumes[0] - 1.0
+    values["volume_change"] = change
+    limit = campaign.screen.max_volume_change
+    if limit is not None and abs(change) > limit:
+        detail = f"volume changed by {change:+.1%}, allowed ±{limit:.1%}"
+        return Verdict.reject(Stage.RELAX, Reason.VOLUME_CHANGED, detail, **values)
+    if described.crystal is None:
+        detail = "the relaxed crystal has no symmetry representation"
+        return Verdict.reject(Stage.RELAX, Reason.NO_REPRESENTATION, detail, **values)
+    gates = campaign.screen.gates.model_copy(update={"charge_neutral": False})
+    again = check_validity(relaxation.structure, gates=gates, stage=Stage.RELAX)
+    if not again.passed:
+        return again
+    detail = f"{relaxation.n_steps} steps, fmax {relaxation.fmax:.3f} eV/Å, volume {change:+.1%}"
+    return Verdict.accept(Stage.RELAX, detail, **values)
+
+
+@job(name="assess")
+def assess_job(activity_id: str, relaxed: dict[str, Any]) -> dict[str, Any]:
+    """Judge the relaxed candidates of a chunk: stability, novelty, target.
+
+    Parameters
+    ----------
+    activity_id
+        Activity of this job.
+    relaxed
+        Summary of :func:`relax_job`; only makes this job wait for that one.
+    """
+    from genmat.screening.verdict import Stage
+
+    del relaxed
+    with attempt(activity_id) as work:
+        snapshot = work.snapshot()
+        todo = [c for c in _without_verdict(work, Stage.TARGET) if c.relaxed_structure_id is not None]
+        for candidate in todo:
+            _assess(work, candidate, snapshot)
+        decided = list(work.store.candidates.get_many(work.activity.used).values())
+        work.counts.update(Counter(candidate.reason for candidate in decided))
+        work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
+    return {"activity_id": activity_id, "counts": work.counts}
+
+
+def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
+    """Record the verdicts of a relaxed candidate up to the first that rejects."""
+    from genmat.campaign import PropertyName
+    from genmat.screening.novelty import known_crystal
+    from genmat.screening.stability import check_stability
+    from genmat.screening.target import check_target, evaluate_properties
+    from genmat.screening.verdict import Stage
+
+    potential = potential_pool(work.campaign.screen.potential).potential
+    document = work.store.structures.require(str(candidate.relaxed_structure_id))
+    structure = document.to_structure()
+    (energy,) = work.store.properties.find({"structure_id": document.id, "name": "energy_per_atom"}, limit=1)
+    causes = {"snapshot_id": snapshot.id}
+
+    verdict = check_stability(
+        structure.composition,
+        energy.value,
+        hull=snapshot.hull,
+        scale=potential.scale,
+        tolerance=work.campaign.screen.hull_tolerance,
+    )
+    fields: dict[str, Any] = {}
+    if "energy_above_hull" in verdict.values:
+        names = ("energy_above_hull", "formation_energy_per_atom")
+        values = {name: float(verdict.values[name]) for name in names}
+        work.store.properties.insert_if_absent(_properties(work, document, values, potential, causes, causes))
+        fields = {"energy_above_hull": values["energy_above_hull"], "properties": values}
+    work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
+    if not verdict.passed:
+        return
+    verdict = snapshot.novelty.check(known_crystal("", structure), stage=Stage.NOVELTY_RELAXED)
+    work.store.candidates.record([Decision(candidate.id, work.record(verdict))])
+    if not verdict.passed:
+        return
+    needed = work.campaign.target.needed_properties
+    evaluation = evaluate_properties(
+        structure,
+        energy_above_hull=values["energy_above_hull"],
+        formation_energy_per_atom=values["formation_energy_per_atom"],
+        needed=needed,
+        energies=_energies_at_fixed_cell(work) if PropertyName.BULK_MODULUS in needed else None,
+    )
+    verdict = check_target(
+        evaluation, target=work.campaign.target, structure=structure, space_group_number=document.space_group_number or 1
+    )
+    found = {name.value: value for name, value in evaluation.values.items()}
+    further = {k: v for k, v in {**found, **evaluation.details}.items() if k not in values}
+    work.store.properties.insert_if_absent(_properties(work, document, further, potential, {}, {}))
+    fields = {"properties": found, "on_target": verdict.passed}
+    work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
+
+
+def _energies_at_fixed_cell(work: Work) -> Any:
+    """Return the function that relaxes ions in given cells and returns their total energies (eV)."""
+    from genmat.models.protocol import RelaxProtocol
+
+    pool = potential_pool(work.campaign.screen.potential)
+    protocol = RelaxProtocol(fmax=work.campaign.screen.relax.fmax, max_steps=VOLUME_STEPS, cell=False)
+
+    def energies(structures: Iterable[Any]) -> list[float]:
+        cells = list(structures)
+        relaxed = dict(pool.relax(cells, protocol=protocol, task_size=math.ceil(len(cells) / pool.workers)))
+        return [relaxed[position].energy for position in range(len(cells))]
+
+    return energies

@@ -1,0 +1,145 @@
+"""Run a campaign in this process: start it, or take up what a kill left."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genmat import __version__
+from genmat.campaign import Campaign
+from genmat.database.documents import CampaignDocument, CampaignState, ModelDocument
+from genmat.errors import CampaignError, GenmatError
+from genmat.models.potentials import get_potential
+from workflows.advance import advance
+from workflows.planning import campaign_generator
+from workflows.session import n_cores, use_store, use_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genmat.database.store import Store
+    from workflows.chunk import Chunk
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands: chunks done and planned of one phase of one round."""
+
+    round: int
+    n_rounds: int
+    phase: str
+    done: int
+    total: int
+
+
+def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
+    """Store a campaign after checking that its target can be met at all; a stored one with equal configuration stays.
+
+    Raises
+    ------
+    CampaignError
+        If the name is taken by another configuration, or the generator cannot meet the target.
+    PotentialError
+        If the potential is unknown or its weights are missing or altered.
+    """
+    potential = get_potential(campaign.screen.potential)
+    potential.check_weights()
+    campaign_generator(campaign).check_target(campaign.target)
+    document = store.campaigns.create(
+        CampaignDocument(
+            id=campaign.name, config=campaign.to_dict(), config_hash=campaign.config_hash, code_version=__version__
+        )
+    )
+    name, version = potential.name.split("-", maxsplit=1)
+    model = ModelDocument(
+        id=potential.name,
+        name=name,
+        version=version,
+        kind="potential",
+        sha256=potential.sha256,
+        license=potential.licence,
+        location=f"package chgnet, {potential.weights}",
+        energy_scale=potential.scale.to_dict(),
+    )
+    store.models.insert_if_absent([model])
+    return document
+
+
+def run_campaign(
+    store: Store, name: str, *, workers: int | None = None, report: Callable[[Progress], None] | None = None
+) -> CampaignDocument:
+    """Run a stored campaign to its end and return its document; nothing happens if it is finished.
+
+    Parameters
+    ----------
+    store
+        Database.
+    name
+        Campaign.
+    workers
+        Processes that relax; those of the configuration by default.
+    report
+        Called after every chunk.
+
+    Raises
+    ------
+    CampaignBusyError
+        If another live process runs it.
+    CampaignError
+        If a chunk fails; the campaign is marked as failed and can be resumed.
+    """
+    document = store.campaigns.require(name)
+    if document.state is CampaignState.FINISHED:
+        return document
+    campaign = Campaign.from_dict(document.config, source=f"campaign {name!r}")
+    count = workers or (n_cores() if campaign.resources.workers == "auto" else campaign.resources.workers)
+    with ExitStack() as stack:
+        stack.enter_context(store.campaigns.hold(name))
+        stack.enter_context(use_store(store))
+        stack.enter_context(use_workers(count))
+        store.campaigns.set_state(name, CampaignState.RUNNING)
+        try:
+            while chunks := advance(store, name):
+                _run_chunks(store, chunks, n_rounds=campaign.learn.rounds, report=report)
+        except GenmatError as err:
+            store.campaigns.set_state(name, CampaignState.FAILED, error=str(err))
+            raise
+    return store.campaigns.require(name)
+
+
+def _run_chunks(
+    store: Store, chunks: list[Chunk], *, n_rounds: int, report: Callable[[Progress], None] | None
+) -> None:
+    """Run the flows of some chunks of one phase, one after another; each of them may use all workers."""
+    from jobflow import run_locally
+
+    from workflows.campaign import CampaignMaker
+
+    first = chunks[0]
+    stage = "generate" if first.phase == "generate" else "assess"
+    total = store.provenance.count({"campaign": first.campaign, "round": first.round, "stage": stage})
+    done = total - len(chunks)
+    job_store = store.job_store()
+    maker = CampaignMaker()
+    for chunk in chunks:
+        if report is not None:
+            report(Progress(chunk.round, n_rounds, chunk.phase, done, total))
+        flow = maker.make(chunk)
+        try:
+            run_locally(flow, log=False, store=job_store, create_folders=False, raise_immediately=True)
+        except GenmatError:
+            raise
+        except Exception as err:
+            msg = (
+                f"campaign {chunk.campaign!r}: {chunk.phase} in round {chunk.round + 1} failed "
+                f"({type(err).__name__}: {err}); nothing is lost, continue with: genmat resume {chunk.campaign}"
+            )
+            raise CampaignError(msg) from err
+        done += 1
+    if report is not None:
+        report(Progress(first.round, n_rounds, first.phase, done, total))
+

@@ -1,0 +1,93 @@
+"""What a job needs besides its ids: the database, the reference, the potential. One of each a process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING
+
+from genmat.database.store import Store, connect
+from genmat.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genmat.models.pool import PotentialPool
+    from genmat.reference.table import Reference
+
+logger = logging.getLogger(__name__)
+
+_stores: list[Store] = []
+
+
+@contextmanager
+def use_store(store: Store) -> Iterator[Store]:
+    """Make ``store`` the one that jobs of this process write to."""
+    _stores.append(store)
+    try:
+        yield store
+    finally:
+        _stores.remove(store)
+
+
+def current_store() -> Store:
+    """Return the store that jobs write to; on a worker that FireWorks started, the one that the settings name."""
+    if not _stores:
+        store = connect(Settings.load())
+        atexit.register(store.close)
+        _stores.append(store)
+    return _stores[-1]
+
+
+def current_reference() -> Reference:
+    """Return the reference that the settings name."""
+    return _load_reference(Settings.load().reference)
+
+
+@cache
+def _load_reference(path: Path | None) -> Reference:
+    from genmat.reference.io import load_reference
+
+    return load_reference(path)
+
+
+_pools: dict[tuple[str, int], PotentialPool] = {}
+_worker_counts: list[int] = []
+
+
+@contextmanager
+def use_workers(count: int) -> Iterator[None]:
+    """Let jobs of this process relax in ``count`` processes, and end these processes afterwards."""
+    _worker_counts.append(count)
+    try:
+        yield
+    finally:
+        _worker_counts.pop()
+        _close_pools()
+
+
+def potential_pool(potential: str) -> PotentialPool:
+    """Return the processes that evaluate a potential; started at their first use, kept until :func:`use_workers` ends."""
+    from genmat.models.pool import PotentialPool
+
+    workers = _worker_counts[-1] if _worker_counts else n_cores()
+    key = (potential, workers)
+    if key not in _pools:
+        if not _pools:
+            atexit.register(_close_pools)
+        _pools[key] = PotentialPool(potential, workers=workers)
+    return _pools[key]
+
+
+def _close_pools() -> None:
+    while _pools:
+        _pools.popitem()[1].close()
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
