@@ -1,9 +1,9 @@
 """The barrier between phases and rounds: one idempotent step that may run at any time, in any process.
 
-A round goes ``generate`` → ``prescreen`` → ``done``. A phase ends when all of its activities are completed; only then is
-decided what depends on more than one candidate: uniqueness, selection, ranks, what the next round is judged against and
-what it proposes. Everything written here is a function of what the database holds at the barrier, so that doing it twice,
-or in two processes, changes nothing.
+A round goes ``generate`` → ``prescreen`` → ``done``. A phase ends when all of its activities are completed; only then
+is decided what depends on more than one candidate: uniqueness, selection, ranks, what the next round is judged against
+and what it proposes. Everything written here is a function of what the database holds at the barrier, so that doing it
+twice, or in two processes, changes nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is decided where many candidates meet: uniqueness, selection, ranks, S.S.U.N., and what the next round learns."""
+"""What is decided where many candidates meet: uniqueness, selection, ranks, S.S.U.N., what the next round learns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import CandidateStatus, RoundState, VerdictRecord, utc_now
-from genmat.learning import Outcome, learn
+from genmat.learning import Outcome, learn_weights
 from genmat.models.potentials import get_potential
 from genmat.screening.ranking import Survivor, rank
 from genmat.screening.ssun import DrawOutcome, SsunDefinition, outcome_from_verdicts, ssun
@@ -18,12 +18,13 @@ from workflows.planning import plan_prescreen
 from workflows.session import current_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from genmat.campaign import Campaign
     from genmat.database.documents import CampaignDocument, CandidateDocument
     from genmat.database.store import Store
-    from genmat.learning import ProposalWeights
+    from genmat.generation.draw import ProposalWeights
+    from genmat.screening.uniqueness import Duplicate
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -32,18 +33,11 @@ def close_generation(store: Store, campaign: Campaign, state: RoundState) -> Non
     """Reject what the campaign drew before, select what is relaxed, and open the prescreening of a round."""
     everything = _candidates(store, campaign.name, last_round=state.round)
     reached = [candidate for candidate in everything if _passed(candidate, Stage.NOVELTY)]
-    first_of = _duplicates(store, [(candidate.id, str(candidate.structure_id)) for candidate in reached])
+    repeats = _duplicates(store, reached, relaxed=False)
     mine = [candidate for candidate in reached if candidate.round == state.round]
-    verdicts: dict[str, Verdict] = {}
-    for candidate in mine:
-        if (first := first_of.get(candidate.id)) is not None:
-            detail = f"the campaign drew it before as candidate {first[:12]}"
-            verdicts[candidate.id] = Verdict.reject(Stage.UNIQUENESS, Reason.DUPLICATE, detail, first_candidate=first)
-        else:
-            verdicts[candidate.id] = Verdict.accept(Stage.UNIQUENESS)
-    _record(store, state, verdicts)
+    _record(store, state, {c.id: _uniqueness_verdict(c, repeats, Stage.UNIQUENESS) for c in mine})
 
-    unique = [candidate for candidate in mine if candidate.id not in first_of]
+    unique = [candidate for candidate in mine if repeats[candidate.id] is None]
     unique.sort(key=lambda candidate: (-(candidate.score or 0.0), candidate.index))
     limit = _relaxation_limit(store, campaign, state, n_candidates=len(unique))
     selections: dict[str, Verdict] = {}
@@ -64,30 +58,20 @@ def close_prescreen(store: Store, campaign: Campaign, document: CampaignDocument
     """Reject what relaxed to one crystal, rank all survivors of the campaign, and sum the round up."""
     everything = _candidates(store, campaign.name, last_round=state.round)
     reached = [candidate for candidate in everything if _passed(candidate, Stage.NOVELTY_RELAXED)]
-    first_of = _duplicates(store, [(candidate.id, str(candidate.relaxed_structure_id)) for candidate in reached])
-    verdicts: dict[str, Verdict] = {}
-    for candidate in reached:
-        if candidate.round != state.round or not _passed(candidate, Stage.TARGET):
-            continue
-        if (first := first_of.get(candidate.id)) is not None:
-            detail = f"candidate {first[:12]} relaxed to the same crystal"
-            verdicts[candidate.id] = Verdict.reject(
-                Stage.UNIQUENESS_RELAXED, Reason.DUPLICATE_AFTER_RELAXATION, detail, first_candidate=first
-            )
-        else:
-            verdicts[candidate.id] = Verdict.accept(Stage.UNIQUENESS_RELAXED)
-    _record(store, state, verdicts)
+    repeats = _duplicates(store, reached, relaxed=True)
+    judged = [c for c in reached if c.round == state.round and _passed(c, Stage.TARGET)]
+    _record(store, state, {c.id: _uniqueness_verdict(c, repeats, Stage.UNIQUENESS_RELAXED) for c in judged})
     _rank(store, campaign, state)
 
-    mine = [candidate for candidate in _candidates(store, campaign.name, last_round=state.round)]
-    mine = [candidate for candidate in mine if candidate.round == state.round]
+    everything = _candidates(store, campaign.name, last_round=state.round)
+    mine = [candidate for candidate in everything if candidate.round == state.round]
     counts = Counter(candidate.reason for candidate in mine if candidate.status is CandidateStatus.REJECTED)
     counts |= {
         "proposed": len(mine),
         "relaxed": sum(_judged(candidate, Stage.RELAX) for candidate in mine),
         "accepted": sum(candidate.status is CandidateStatus.ACCEPTED for candidate in mine),
     }
-    report = ssun([_outcome(store, c, first_of) for c in mine], definition=_definition(campaign, document, state))
+    report = ssun([_outcome(store, c, repeats) for c in mine], definition=_definition(campaign, document, state))
     update = {"phase": DONE, "counts": dict(counts), "ssun": report.to_dict(), "finished_at": utc_now()}
     store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=PRESCREEN)
 
@@ -104,17 +88,20 @@ def learned_weights(store: Store, campaign: Campaign, name: str, *, before: int)
     outcomes = [
         Outcome(
             elements=tuple(candidate.elements),
-            template=str(candidate.origin.get("anonymous_gene", "")),
-            formula=candidate.formula_pretty or "",
-            stage=candidate.stage,
-            reason=candidate.reason,
-            energy_above_hull=candidate.energy_above_hull,
-            on_target=candidate.on_target,
+            anonymous_gene=str(candidate.origin["anonymous_gene"]),
+            reason=Reason(candidate.reason),
+            score=candidate.score or 0.0,
+            energy_above_hull=_rounded(candidate.energy_above_hull),
         )
         for candidate in _candidates(store, name, last_round=before - 1)
         if candidate.structure_id is not None
     ]
-    return learn(outcomes, strength=campaign.learn.strength)
+    return learn_weights(outcomes, hull_tolerance=campaign.screen.hull_tolerance, strength=campaign.learn.strength)
+
+
+def _rounded(energy: float | None) -> float | None:
+    """Return an energy to the meV, so that machines whose arithmetic differs learn the same."""
+    return None if energy is None else round(energy, 3)
 
 
 def is_budget_spent(store: Store, campaign: Campaign, document: CampaignDocument) -> bool:
@@ -166,20 +153,28 @@ def _passed(candidate: CandidateDocument, stage: Stage) -> bool:
     return verdict is not None and verdict.passed
 
 
-def _duplicates(store: Store, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Return, for each candidate whose structure equals an earlier one, the first candidate that has it.
+def _duplicates(store: Store, candidates: Sequence[CandidateDocument], *, relaxed: bool) -> dict[str, Duplicate | None]:
+    """Return which earlier draw each candidate repeats, as drawn or as relaxed; None for the first of its kind."""
+    from genmat.screening.identity import describe
+    from genmat.screening.uniqueness import Candidate, find_duplicates
 
-    Parameters
-    ----------
-    pairs
-        Candidate and structure, in the order in which the first of equals is kept.
-    """
-    from genmat.screening.novelty import known_crystal
-    from genmat.screening.uniqueness import find_duplicates
+    place = {c.id: str(c.relaxed_structure_id if relaxed else c.structure_id) for c in candidates}
+    documents = store.structures.get_many(place.values())
+    draws = []
+    for candidate in candidates:
+        document = documents[place[candidate.id]]
+        description = describe(document.to_structure(), gene=document.gene or "")
+        draws.append(Candidate(candidate.id, (candidate.round, candidate.index), description))
+    return find_duplicates(draws)
 
-    documents = store.structures.get_many(structure for _, structure in pairs)
-    crystals = [known_crystal(candidate, documents[structure].to_structure()) for candidate, structure in pairs]
-    return find_duplicates(crystals)
+
+def _uniqueness_verdict(candidate: CandidateDocument, repeats: Mapping[str, Duplicate | None], stage: Stage) -> Verdict:
+    duplicate = repeats[candidate.id]
+    if duplicate is None:
+        return Verdict.accept(stage)
+    reason = Reason.DUPLICATE if stage is Stage.UNIQUENESS else Reason.DUPLICATE_AFTER_RELAXATION
+    detail = f"the same crystal as candidate {duplicate.id[:12]} by {duplicate.evidence.text}"
+    return Verdict.reject(stage, reason, detail, duplicate_of=duplicate.id)
 
 
 def _record(store: Store, state: RoundState, verdicts: Mapping[str, Verdict], **fields: object) -> None:
@@ -218,7 +213,7 @@ def _merit(candidate: CandidateDocument) -> float:
     return float(verdict.values["merit"]) if verdict is not None else 0.0
 
 
-def _outcome(store: Store, candidate: CandidateDocument, first_of: Mapping[str, str]) -> DrawOutcome:
+def _outcome(store: Store, candidate: CandidateDocument, repeats: Mapping[str, Duplicate | None]) -> DrawOutcome:
     """Return what is known about the S.S.U.N. of a draw; an off-target crystal can be unique all the same."""
     verdicts = [
         Verdict(Stage(v.stage), v.passed, Reason(v.reason), v.detail, dict(v.values)) for v in candidate.verdicts
@@ -229,12 +224,12 @@ def _outcome(store: Store, candidate: CandidateDocument, first_of: Mapping[str, 
     after = candidate.space_group_number if candidate.relaxed_structure_id is not None else None
     outcome = outcome_from_verdicts(verdicts, number_before=drawn, number_after=after)
     if _passed(candidate, Stage.NOVELTY_RELAXED):
-        return replace(outcome, unique=candidate.id not in first_of)
+        return replace(outcome, unique=repeats[candidate.id] is None)
     return outcome
 
 
 def _definition(campaign: Campaign, document: CampaignDocument, state: RoundState) -> SsunDefinition:
-    from genmat.screening.novelty import MATCHER
+    from genmat.screening.identity import MATCHER
     from workflows.description import SYMPREC
     from workflows.prescreen import relax_protocol
 
@@ -247,8 +242,8 @@ def _definition(campaign: Campaign, document: CampaignDocument, state: RoundStat
         hull=f"{reference.scale}, {summary['with_energy']} crystals, {summary['relaxed']} of them relaxed",
         potential=potential.name,
         potential_sha256=potential.sha256,
-        relaxation=f"L-BFGS then FIRE without symmetry constraints, fmax {protocol.fmax:g} eV/Å, smax {protocol.smax:g} GPa, "
-        f"at most {protocol.max_steps} steps",
+        relaxation="L-BFGS then FIRE without symmetry constraints, "
+        f"fmax {protocol.fmax:g} eV/Å, smax {protocol.smax:g} GPa, at most {protocol.max_steps} steps",
         reference_id=reference.id,
         snapshot_id=next(s.id for s in document.snapshots if s.round == state.round),
         matcher=MATCHER,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Flow, Maker, job
+from jobflow.core.flow import Flow
+from jobflow.core.job import job
+from jobflow.core.maker import Maker
 
 from workflows.advance import advance
 from workflows.chunk import GENERATE

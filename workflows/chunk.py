@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genmat import __version__
 from genmat.campaign import Campaign
 from genmat.database.documents import ActivityDocument, VerdictRecord
-from genmat.learning import ProposalWeights
+from genmat.generation.draw import ProposalWeights
 from workflows.identity import activity_id as make_activity_id
 from workflows.session import current_store
 from workflows.snapshot import Snapshot, load_snapshot
@@ -88,9 +88,7 @@ class Work:
         )
 
 
-def plan_activity(
-    campaign: str, round_number: int, stage: str, used: Sequence[str], **fields: Any
-) -> ActivityDocument:
+def plan_activity(campaign: str, round_number: int, stage: str, used: Sequence[str], **fields: Any) -> ActivityDocument:
     """Return the activity of a chunk, ready to be registered."""
     return ActivityDocument(
         id=make_activity_id(campaign=campaign, round_number=round_number, stage=stage, used=used),

@@ -10,7 +10,7 @@ from genmat.errors import RepresentationError
 from genmat.representation import average_minimum_distances, content_id, from_structure, gene
 
 if TYPE_CHECKING:
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
 
     from genmat.representation import Crystal
 

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Job, Maker, job
+from jobflow.core.job import Job, job
+from jobflow.core.maker import Maker
 
 from genmat.database.documents import CandidateDocument, CandidateStatus
 from workflows.chunk import attempt
@@ -15,8 +16,10 @@ from workflows.identity import candidate_id, drawn_structure_id
 from workflows.planning import campaign_generator
 
 if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
     from genmat.database.documents import StructureDocument
-    from genmat.generation import Draw, Generator
+    from genmat.generation.draw import Draw, Generator
     from genmat.screening.verdict import Verdict
     from workflows.chunk import Chunk, Work
     from workflows.snapshot import Snapshot
@@ -39,7 +42,7 @@ class GenerateMaker(Maker):
 @job(name="generate")
 def generate_job(activity_id: str) -> dict[str, Any]:
     """Draw the candidates of a chunk; return the number of candidates per reason."""
-    from genmat.generation import DrawContext
+    from genmat.generation.draw import DrawContext
 
     with attempt(activity_id) as work:
         snapshot = work.snapshot()
@@ -104,19 +107,19 @@ def _candidate(
         "space_group_number": structure.space_group_number,
         "gene": structure.gene,
     }
-    return _decided(work, common, _early_verdicts(work, draw, snapshot)), structure
+    return _decided(work, common, _early_verdicts(work, draw.structure, structure.gene or "", snapshot)), structure
 
 
-def _early_verdicts(work: Work, draw: Draw, snapshot: Snapshot) -> list[Verdict]:
+def _early_verdicts(work: Work, structure: Structure, name: str, snapshot: Snapshot) -> list[Verdict]:
     """Return the verdicts up to the first that rejects: generation, validity, novelty."""
-    from genmat.screening.novelty import known_crystal
+    from genmat.screening.identity import describe
     from genmat.screening.validity import check_validity
     from genmat.screening.verdict import Stage, Verdict
 
     verdicts = [Verdict.accept(Stage.GENERATE)]
-    verdicts.append(check_validity(draw.structure, gates=work.campaign.screen.gates))
+    verdicts.append(check_validity(structure, gates=work.campaign.screen.gates))
     if verdicts[-1].passed:
-        verdicts.append(snapshot.novelty.check(known_crystal("", draw.structure, crystal=draw.crystal)))
+        verdicts.append(snapshot.novelty.check(describe(structure, gene=name)))
     return verdicts
 
 

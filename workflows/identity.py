@@ -10,8 +10,8 @@ from genmat.ids import stable_id
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from genmat.models.protocol import RelaxProtocol
     from genmat.models.potentials import Potential
+    from genmat.models.protocol import RelaxProtocol
 
 
 def candidate_id(*, campaign: str, round_number: int, generator_configuration: str, index: int) -> str:

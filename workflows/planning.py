@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from genmat.ids import canonical_json
 from workflows.chunk import ASSESS, GENERATE, PRESCREEN, RELAX, Chunk, plan_activity
 from workflows.identity import activity_id, candidate_id
 
@@ -13,21 +16,24 @@ if TYPE_CHECKING:
     from genmat.campaign import Campaign
     from genmat.database.documents import ActivityDocument, RoundState
     from genmat.database.store import Store
-    from genmat.generation import Generator
+    from genmat.generation.draw import Generator
+    from genmat.reference.table import Reference
 
 
 def campaign_generator(campaign: Campaign) -> Generator:
-    """Return the generator that a campaign asks for."""
-    from genmat.generation import get_generator  # a login node imports this module
+    """Return the generator that a campaign asks for; what it learns from the reference is learned once a process."""
     from workflows.session import current_reference
 
     asked = campaign.generate
-    return get_generator(
-        asked.generator,
-        {"oversample": asked.oversample, **asked.parameters},
-        reference=current_reference(),
-        target=campaign.target,
-    )
+    parameters = canonical_json({"oversample": asked.oversample, **asked.parameters})
+    return _generator(asked.generator, parameters, current_reference())
+
+
+@lru_cache(maxsize=4)
+def _generator(name: str, parameters: str, reference: Reference) -> Generator:
+    from genmat.generation.registry import get_generator
+
+    return get_generator(name, json.loads(parameters), reference=reference)
 
 
 def generate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:

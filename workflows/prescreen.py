@@ -7,7 +7,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobflow import Flow, Job, Maker, job
+from jobflow.core.flow import Flow
+from jobflow.core.job import job
+from jobflow.core.maker import Maker
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import PropertyDocument
@@ -64,11 +66,13 @@ def relax_job(activity_id: str) -> dict[str, Any]:
     with attempt(activity_id) as work:
         pool = potential_pool(work.campaign.screen.potential)
         protocol = relax_protocol(work.campaign)
-        todo = _without_verdict(work, Stage.RELAX)
-        drawn = work.store.structures.get_many(str(candidate.structure_id) for candidate in todo)
-        structures = [drawn[str(candidate.structure_id)].to_structure() for candidate in todo]
-        for position, relaxation in pool.relax(structures, protocol=protocol, task_size=2):
-            _write_relaxation(work, todo[position], relaxation, potential=pool.potential, protocol=protocol)
+        candidates = work.store.candidates.get_many(work.activity.used)
+        missing = {candidate.id for candidate in _without_verdict(work, Stage.RELAX)}
+        drawn = work.store.structures.get_many(str(candidate.structure_id) for candidate in candidates.values())
+        structures = {c.id: drawn[str(c.structure_id)].to_structure() for c in candidates.values()}
+        for identifier, relaxation in pool.relax(structures, missing=missing, protocol=protocol):
+            if identifier in missing:
+                _write_relaxation(work, candidates[identifier], relaxation, potential=pool.potential, protocol=protocol)
         decided = work.store.candidates.get_many(work.activity.used).values()
         work.counts.update(Counter(_reason(candidate, Stage.RELAX) for candidate in decided))
         work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
@@ -102,7 +106,9 @@ def _write_relaxation(
         work.store.structures.insert_if_absent([document])
         values = {"energy_per_atom": relaxation.energy_per_atom, "fmax": relaxation.fmax, "smax": relaxation.smax}
         parameters = {**asdict(protocol), "n_steps": relaxation.n_steps, "converged": relaxation.converged}
-        work.store.properties.insert_if_absent(_properties(work, document, values, potential, asdict(protocol), parameters))
+        work.store.properties.insert_if_absent(
+            _properties(work, document, values, potential, asdict(protocol), parameters)
+        )
         trajectory = {"energies": list(relaxation.energies), "volumes": list(relaxation.volumes)}
         work.store.trajectories.put(identifier, trajectory)
         fields = {
@@ -221,7 +227,7 @@ def assess_job(activity_id: str, relaxed: dict[str, Any]) -> dict[str, Any]:
 def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
     """Record the verdicts of a relaxed candidate up to the first that rejects."""
     from genmat.campaign import PropertyName
-    from genmat.screening.novelty import known_crystal
+    from genmat.screening.identity import describe
     from genmat.screening.stability import check_stability
     from genmat.screening.target import check_target, evaluate_properties
     from genmat.screening.verdict import Stage
@@ -248,7 +254,7 @@ def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
     work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
     if not verdict.passed:
         return
-    verdict = snapshot.novelty.check(known_crystal("", structure), stage=Stage.NOVELTY_RELAXED)
+    verdict = snapshot.novelty.check(describe(structure, gene=document.gene or ""), stage=Stage.NOVELTY_RELAXED)
     work.store.candidates.record([Decision(candidate.id, work.record(verdict))])
     if not verdict.passed:
         return
@@ -261,7 +267,10 @@ def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
         energies=_energies_at_fixed_cell(work) if PropertyName.BULK_MODULUS in needed else None,
     )
     verdict = check_target(
-        evaluation, target=work.campaign.target, structure=structure, space_group_number=document.space_group_number or 1
+        evaluation,
+        target=work.campaign.target,
+        structure=structure,
+        space_group_number=document.space_group_number or 1,
     )
     found = {name.value: value for name, value in evaluation.values.items()}
     further = {k: v for k, v in {**found, **evaluation.details}.items() if k not in values}
@@ -278,8 +287,8 @@ def _energies_at_fixed_cell(work: Work) -> Any:
     protocol = RelaxProtocol(fmax=work.campaign.screen.relax.fmax, max_steps=VOLUME_STEPS, cell=False)
 
     def energies(structures: Iterable[Any]) -> list[float]:
-        cells = list(structures)
-        relaxed = dict(pool.relax(cells, protocol=protocol, task_size=math.ceil(len(cells) / pool.workers)))
-        return [relaxed[position].energy for position in range(len(cells))]
+        cells = {str(position): structure for position, structure in enumerate(structures)}
+        relaxed = dict(pool.relax(cells, missing=set(cells), protocol=protocol))
+        return [relaxed[position].energy for position in cells]
 
     return energies

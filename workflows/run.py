@@ -111,11 +111,9 @@ def run_campaign(
     return store.campaigns.require(name)
 
 
-def _run_chunks(
-    store: Store, chunks: list[Chunk], *, n_rounds: int, report: Callable[[Progress], None] | None
-) -> None:
+def _run_chunks(store: Store, chunks: list[Chunk], *, n_rounds: int, report: Callable[[Progress], None] | None) -> None:
     """Run the flows of some chunks of one phase, one after another; each of them may use all workers."""
-    from jobflow import run_locally
+    from jobflow.managers.local import run_locally
 
     from workflows.campaign import CampaignMaker
 
@@ -142,4 +140,3 @@ def _run_chunks(
         done += 1
     if report is not None:
         report(Progress(first.round, n_rounds, first.phase, done, total))
-

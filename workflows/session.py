@@ -71,7 +71,7 @@ def use_workers(count: int) -> Iterator[None]:
 
 
 def potential_pool(potential: str) -> PotentialPool:
-    """Return the processes that evaluate a potential; started at their first use, kept until :func:`use_workers` ends."""
+    """Return the processes that evaluate a potential; started at first use, kept until :func:`use_workers` ends."""
     from genmat.models.pool import PotentialPool
 
     workers = _worker_counts[-1] if _worker_counts else n_cores()

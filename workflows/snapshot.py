@@ -10,7 +10,8 @@ import numpy as np
 
 from genmat.database.documents import SnapshotRecord
 from genmat.reference.entries import HullEntries
-from genmat.screening.novelty import NoveltyIndex, known_crystal
+from genmat.screening.identity import describe
+from genmat.screening.novelty import Added, NoveltyIndex
 from workflows.identity import snapshot_id
 from workflows.session import current_reference
 
@@ -54,7 +55,8 @@ def load_snapshot(store: Store, record: SnapshotRecord) -> Snapshot:
             np.array([energies[key] for key in structures]),
         )
         hull = hull.with_entries(entries, scale=reference.scale)
-        novelty = NoveltyIndex(reference, [known_crystal(key, structure) for key, structure in structures.items()])
+        added = [Added(key, describe(value, gene=documents[key].gene or "")) for key, value in structures.items()]
+        novelty = NoveltyIndex(reference, added)
     return Snapshot(record.id, reference, hull, novelty)
 
 

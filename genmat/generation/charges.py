@@ -1,17 +1,18 @@
 """Charge balance of a composition by enumeration of oxidation states, in microseconds.
 
-A composition is balanced if every element can take one of its oxidation states (those that the ICSD holds, with those in
-common use added; pymatgen's tables) such that the charges add up to zero and every cation is less electronegative than every
-anion (Pauling's rule). The rule leaves few cases: the elements sorted by electronegativity split into cations below and
-anions above one cut.
+A composition is balanced if every element can take one of its oxidation states (those that the ICSD holds, with those
+in common use added; pymatgen's tables) such that the charges add up to zero and every cation is less electronegative
+than every anion (Pauling's rule). The rule leaves few cases: the elements sorted by electronegativity split into
+cations below and anions above one cut.
 
-Chemistry without a typical non-metal is not ionic, and nothing is asked of it: elements, alloys, and the intermetallics that
-metals form with each other and with B, Si, As and Te.
+Chemistry without a typical non-metal is not ionic, and nothing is asked of it: elements, alloys, and the
+intermetallics that metals form with each other and with B, Si, As and Te.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pymatgen.core.periodic_table import Element
@@ -57,8 +58,8 @@ def is_charge_balanced(amounts: tuple[tuple[str, int], ...]) -> bool:
     Parameters
     ----------
     amounts
-        Distinct symbols with the number of atoms of each, in any order. Atoms of one element share a state, except those of
-        ``MIXED_VALENCE``, which may take two neighbouring ones.
+        Distinct symbols with the number of atoms of each, in any order. Atoms of one element share a state, except
+        those of ``MIXED_VALENCE``, which may take two neighbouring ones.
 
     Notes
     -----
@@ -85,6 +86,6 @@ def _charges(symbol: str, amount: int, *, positive: bool) -> frozenset[int]:
     states = oxidation_states(symbol)[0 if positive else 1]
     charges = {amount * state for state in states}
     if positive and symbol in MIXED_VALENCE:
-        for low, high in zip(states, states[1:], strict=False):
+        for low, high in pairwise(states):
             charges.update(low * (amount - n) + high * n for n in range(amount + 1))
     return frozenset(charges)

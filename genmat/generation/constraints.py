@@ -10,7 +10,7 @@ import numpy as np
 
 from genmat.errors import CampaignError
 from genmat.generation.mixing import N_ATOMIC_NUMBERS
-from genmat.reference.entries import ATOMIC_NUMBERS
+from genmat.reference.entries import ATOMIC_NUMBERS, SYMBOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,15 +44,23 @@ class Chemistry:
     amounts: dict[int, int]
 
     @classmethod
-    def from_target(cls, target: Target) -> Chemistry:
-        """Return the chemistry of ``target``."""
+    def from_target(cls, target: Target, *, known: frozenset[int]) -> Chemistry:
+        """Return the chemistry of ``target`` as far as elements are ``known`` (atomic numbers).
+
+        Raises
+        ------
+        CampaignError
+            If a required element is not known, or none that is allowed.
+        """
         chemistry = target.chemistry
-        required = chemistry.required if chemistry.fixed is None else chemistry.fixed
-        return cls(
-            tuple(sorted(ATOMIC_NUMBERS[symbol] for symbol in chemistry.allowed)),
-            tuple(sorted(ATOMIC_NUMBERS[symbol] for symbol in required)),
-            _reduced_amounts(chemistry.composition),
-        )
+        symbols = chemistry.required if chemistry.fixed is None else chemistry.fixed
+        allowed = {ATOMIC_NUMBERS[symbol] for symbol in chemistry.allowed} & known
+        required = {ATOMIC_NUMBERS[symbol] for symbol in symbols}
+        if required - known or not allowed:
+            missing = ", ".join(SYMBOLS[z] for z in sorted(required - known)) or "any of the allowed elements"
+            msg = f"target.chemistry: no template of the reference holds {missing}; take elements of known crystals"
+            raise CampaignError(msg)
+        return cls(tuple(sorted(allowed)), tuple(sorted(required)), _reduced_amounts(chemistry.composition))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,8 +103,8 @@ def template_pool(
 
         p_t ∝ n^(γ − 1) · exp(f_t / T + w_t),   f_t = Σ_r x_r max_e (s_e,r + w_e)                             (1)
 
-    where f_t says how well the allowed elements e can stand for those in its roles r (atomic fractions x_r, log-odds s,
-    learnt log-weights w). γ = 1 draws every template alike, so that a few prototypes drown all others; γ = 0 draws
+    where f_t says how well the allowed elements e can stand for those in its roles r (atomic fractions x_r, log-odds
+    s, learnt log-weights w). γ = 1 draws every template alike, so that a few prototypes drown all others; γ = 0 draws
     every prototype alike.
 
     Parameters
@@ -121,11 +129,11 @@ def template_pool(
     CampaignError
         If no template is left; the message names the constraint that took the last.
     """
-    chemistry = Chemistry.from_target(target)
+    chemistry = Chemistry.from_target(target, known=library.elements)
     templates = _feasible(library, target, chemistry, max_energy_above_hull)
     fit = _fit(library.similarity, chemistry, element_weights)
-    prototypes = np.asarray([t.prototype for t in templates])
-    log_p = (prototype_exponent - 1.0) * np.log(np.bincount(prototypes))[prototypes] + prototype_weights[prototypes]
+    prototypes = np.asarray([t.prototype for t in templates], dtype=np.intp)
+    log_p = (prototype_exponent - 1.0) * np.log(np.bincount(prototypes)[prototypes]) + prototype_weights[prototypes]
     log_p += np.asarray([_mean_fit(t, fit) for t in templates]) / temperature
     # The sum runs in one fixed order, and rounding takes away what is left of differences between machines.
     cumulative = np.cumsum(np.exp(np.round(log_p - log_p.max(), 9)))
@@ -210,7 +218,7 @@ def _mean_fit(template: Template, fit: NDArray[np.float64]) -> float:
 def _reduced_amounts(formula: str | None) -> dict[int, int]:
     if formula is None:
         return {}
-    from pymatgen.core.composition import Composition as ParsedComposition  # noqa: PLC0415 - needed for CSP only
+    from pymatgen.core.composition import Composition as ParsedComposition
 
     composition: Composition = ParsedComposition(formula)
     amounts = {element.Z: round(amount) for element, amount in composition.items()}

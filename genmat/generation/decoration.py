@@ -33,7 +33,8 @@ class Decorator:
     chemistry
         Allowed and required elements, amounts.
     odds
-        exp((s_et + w_e) / T) that element e stands for element t, shape (119, 119), rows t; zero where e is not allowed.
+        exp((s_et + w_e) / T) that element e stands for element t, shape (119, 119), rows t; zero where e is not
+        allowed.
     """
 
     chemistry: Chemistry
@@ -70,9 +71,9 @@ class Decorator:
     def decorate(self, template: Template, uniforms: Iterator[float]) -> tuple[int, ...] | None:
         """Return an element for each role, all different, or ``None`` where the draw came to nothing.
 
-        Required elements (all, where the chemical system or the composition is given) first take a role each, drawn by how
-        well they can stand for its element; the roles left draw from the allowed elements. If the composition is given, an
-        element takes only roles of its amount.
+        Required elements (all, where the chemical system or the composition is given) first take a role each, drawn
+        by how well they can stand for its element; the roles left draw from the allowed elements. If the composition
+        is given, an element takes only roles of its amount.
 
         Parameters
         ----------

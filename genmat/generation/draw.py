@@ -118,7 +118,8 @@ class Draw:
     structure
         The same crystal, primitive cell; ``None`` if the draw failed.
     score
-        Predicted log-odds that the crystal is worth relaxing (natural logarithm, higher is better; −inf if the draw failed).
+        Predicted log-odds that the crystal is worth relaxing (natural logarithm, higher is better; −inf if the draw
+        failed).
     origin
         Where the proposal comes from; JSON-serialisable.
     failure
@@ -153,8 +154,8 @@ class Draw:
 class Generator(Protocol):
     """What proposes candidates.
 
-    A draw depends on its index, the context and the generator's configuration only: neither on which other indices are drawn
-    with it nor on the process that draws it.
+    A draw depends on its index, the context and the generator's configuration only: neither on which other indices
+    are drawn with it nor on the process that draws it.
     """
 
     @property

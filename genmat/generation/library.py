@@ -85,6 +85,8 @@ class TemplateLibrary:
         Log-odds that two elements occur in one compound, by atomic numbers, shape (119, 119).
     volume
         Volume of a composition.
+    elements
+        Atomic numbers that some template holds; nothing is known of others.
     """
 
     reference: Reference
@@ -94,6 +96,7 @@ class TemplateLibrary:
     similarity: NDArray[np.float64]
     compatibility: NDArray[np.float64]
     volume: VolumeModel
+    elements: frozenset[int]
 
     def __len__(self) -> int:
         """Return the number of templates."""
@@ -126,17 +129,22 @@ def template_library(reference: Reference) -> TemplateLibrary:
             "expected some as templates: rebuild it (genmat data build-reference)"
         )
         raise ReferenceDataError(msg)
+    volume = fit_volume_model(
+        [tuple(zip(t.elements, t.counts, strict=True)) for t in templates],
+        np.asarray([t.volume_per_atom for t in templates]),
+    )
     return TemplateLibrary(
         reference=reference,
         templates=templates,
         prototypes=prototypes,
         known_roles=frozenset((t.prototype, role, z) for t in templates for role, z in enumerate(t.elements)),
-        similarity=replaceability((t.prototype, t.elements) for t in templates),
-        compatibility=compatibility(t.elements for t in templates),
-        volume=fit_volume_model(
-            [tuple(zip(t.elements, t.counts, strict=True)) for t in templates],
-            np.asarray([t.volume_per_atom for t in templates]),
+        similarity=replaceability(
+            ((t.prototype, t.elements) for t in templates),
+            volumes=np.asarray([volume.element_volume(z) for z in range(N_ATOMIC_NUMBERS)]),
         ),
+        compatibility=compatibility(t.elements for t in templates),
+        volume=volume,
+        elements=frozenset(z for t in templates for z in t.elements),
     )
 
 

@@ -5,9 +5,10 @@ https://doi.org/10.1021/ie50458a036), for any number of elements:
 
     f(x) = Σ_i a_i x_i + Σ_{i<j} b_ij x_i x_j                                              (1)
 
-with atomic fractions x. Coefficients minimise Σ_n (f(x_n) − y_n)² + λ (Σ a² + Σ b²) over the crystals n of a reference; pairs
-that no crystal holds have b = 0. The normal equations (some 4,000 unknowns, 6 entries a row) are solved by conjugate gradients,
-0.3 s for 25,000 crystals, in a fixed order of operations that does not depend on the number of threads.
+with atomic fractions x. Coefficients minimise Σ_n (f(x_n) − y_n)² + λ (Σ a² + Σ b²) over the crystals n of a
+reference; pairs that no crystal holds have b = 0. The normal equations (some 4,000 unknowns, 6 entries a row) are
+solved by conjugate gradients, 0.3 s for 25,000 crystals, in a fixed order of operations that does not depend on the
+number of threads.
 """
 
 from __future__ import annotations
@@ -71,7 +72,11 @@ class PairModel:
 
 
 def fit_pair_model(
-    compositions: Sequence[Amounts], values: NDArray[np.float64], *, penalty: float, weights: NDArray[np.float64] | None = None
+    compositions: Sequence[Amounts],
+    values: NDArray[np.float64],
+    *,
+    penalty: float,
+    weights: NDArray[np.float64] | None = None,
 ) -> PairModel:
     """Fit equation (1).
 
@@ -127,4 +132,5 @@ def _solve(matrix: csr_matrix, values: NDArray[np.float64], penalty: float) -> N
 
     operator = LinearOperator((n_columns, n_columns), matvec=normal, dtype=np.float64)
     solution, _ = cg(operator, transposed @ values, rtol=TOLERANCE, maxiter=MAX_ITERATIONS)
-    return np.round(solution, DECIMALS)
+    result: NDArray[np.float64] = np.round(solution, DECIMALS)
+    return result

@@ -27,7 +27,8 @@ class TemplateParameters:
     substitution_temperature
         Units of log-odds, 0.05 to 20: low replaces elements by their nearest relatives, high by anything.
     selection_temperature
-        Units of log-odds, 0 to 20: 0 keeps the best-scored option, high keeps any; what lies between keeps draws diverse.
+        Units of log-odds, 0 to 20: 0 keeps the best-scored option, high keeps any; what lies between keeps draws
+        diverse.
     prototype_exponent
         0 to 1: probability of a prototype goes with (its number of templates) to this power.
     max_template_energy_above_hull
@@ -83,7 +84,7 @@ class TemplateParameters:
                     f"{did_you_mean(name, known)}"
                 )
                 raise CampaignError(msg)
-        given = {name: float(item) if _is_real(name, item) else item for name, item in value.items()}
+        given: dict[str, Any] = {n: float(item) if _is_real(n, item) else item for n, item in value.items()}
         return cls(**given)
 
 

@@ -1,9 +1,9 @@
 """Prototypes with roles: which element of one crystal corresponds to which of another of the same anonymous gene.
 
-Crystals of one anonymous gene differ by a replacement of elements and by their description (origin, axes). A *role* is one
-element of the prototype with all its orbits. The roles of a crystal are ordered by their Wyckoff letters, minimal under the
-normaliser of the space group, and, where the letters leave a choice (both ions of rock salt can sit on a), by
-electronegativity: the cation comes first, whatever the description.
+Crystals of one anonymous gene differ by a replacement of elements and by their description (origin, axes). A *role*
+is one element of the prototype with all its orbits. The roles of a crystal are ordered by their Wyckoff letters,
+minimal under the normaliser of the space group, and, where the letters leave a choice (both ions of rock salt can sit
+on a), by electronegativity: the cation comes first, whatever the description.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def prototype_roles(number: int, occupations: Iterable[Occupation]) -> tuple[Pro
     Returns
     -------
     tuple
-        Key of the prototype, and symbols in the order of its roles. Elements other than these on the same roles make a
-        crystal of the same anonymous gene.
+        Key of the prototype, and symbols in the order of its roles. Elements other than these on the same roles make
+        a crystal of the same anonymous gene.
     """
     letters: dict[str, str] = {}
     for element, letter in occupations:

@@ -8,7 +8,7 @@ The features f are below. The coefficients c are those of a logistic regression.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from genmat.generation.charges import electronegativity, is_ionic
@@ -37,7 +37,8 @@ class Features:
     unseen
         Share of the roles whose new element no crystal of the prototype has there.
     size_mismatch
-        Standard deviation over the atoms of ln(v_new / v_old) with the elements' volumes v: uneven growth strains a structure.
+        Standard deviation over the atoms of ln(v_new / v_old) with the elements' volumes v: uneven growth strains a
+        structure.
     electronegativity_change
         Root mean square of the change of electronegativity over the atoms.
     order_flips
@@ -90,7 +91,8 @@ def features(library: TemplateLibrary, template: Template, elements: Sequence[in
         least_similarity=min(odds),
         changed=sum(x for x, (old, new) in zip(fractions, pairs, strict=True) if old != new),
         roles_changed=float(sum(old != new for old, new in pairs)),
-        unseen=sum((template.prototype, role, z) not in library.known_roles for role, z in enumerate(elements)) / n_roles,
+        unseen=sum((template.prototype, role, z) not in library.known_roles for role, z in enumerate(elements))
+        / n_roles,
         size_mismatch=math.sqrt(sum(x * (g - mean) ** 2 for x, g in zip(fractions, growth, strict=True))),
         electronegativity_change=math.sqrt(
             sum(x * (b - a) ** 2 for x, a, b in zip(fractions, before, after, strict=True))
@@ -101,3 +103,13 @@ def features(library: TemplateLibrary, template: Template, elements: Sequence[in
         template_energy_above_hull=template.energy_above_hull,
         ionic=float(is_ionic([SYMBOLS[z] for z in elements])),
     )
+
+
+INTERCEPT = 1.0
+COEFFICIENTS = Features(0.5, 0.3, 0.0, -0.2, -0.3, -3.0, -0.5, -0.3, 0.4, 0.2, -2.0, 0.0)
+
+
+def stability_score(library: TemplateLibrary, template: Template, elements: Sequence[int]) -> float:
+    """Return the log-odds that a decorated template is stable, equation (1)."""
+    found = astuple(features(library, template, elements))
+    return INTERCEPT + float(sum(c * f for c, f in zip(astuple(COEFFICIENTS), found, strict=True)))

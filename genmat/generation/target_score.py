@@ -1,7 +1,7 @@
 """How likely a proposal is on target before any energy: properties that follow from composition and volume.
 
-The volume of a proposal is a prediction with a known error, so a range of volume per atom or density has a probability. Nothing
-here is a constraint: whether a relaxed candidate is on target is decided after relaxation.
+The volume of a proposal is a prediction with a known error, so a range of volume per atom or density has a
+probability. Nothing here is a constraint: whether a relaxed candidate is on target is decided after relaxation.
 """
 
 from __future__ import annotations
@@ -82,6 +82,6 @@ def _log_probability(value: float, allowed: tuple[float, float]) -> float:
 @lru_cache(maxsize=128)
 def _mass(z: int) -> float:
     """Return the mass of an atom in atomic mass units."""
-    from pymatgen.core.periodic_table import Element  # noqa: PLC0415 - for targets with a density only
+    from pymatgen.core.periodic_table import Element
 
     return float(Element(SYMBOLS[z]).atomic_mass)

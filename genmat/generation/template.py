@@ -1,11 +1,11 @@
 """Template-based exploration: known prototypes with other elements on their sites.
 
-A draw makes ``oversample`` options. Each takes a template (:mod:`genmat.generation.constraints`), gives its roles to elements
-that the target allows and that can stand for those there (:mod:`genmat.generation.decoration`), and must balance its charges
-if it is ionic (:mod:`genmat.generation.charges`). Of the options, one is kept with probability ∝ exp(score / T)
-(:mod:`genmat.generation.score`); it is scaled to the volume that its composition should have (:mod:`genmat.generation.volume`).
-No energy is computed. Replacing elements one to one keeps the space group, so symmetry and size of the template are those of
-the proposal.
+A draw makes ``oversample`` options. Each takes a template (:mod:`genmat.generation.constraints`), gives its roles to
+elements that the target allows and that can stand for those there (:mod:`genmat.generation.decoration`), and must
+balance its charges if it is ionic (:mod:`genmat.generation.charges`). Of the options, one is kept with probability ∝
+exp(score / T) (:mod:`genmat.generation.score`); it is scaled to the volume that its composition should have
+(:mod:`genmat.generation.volume`). No energy is computed. Replacing elements one to one keeps the space group, so
+symmetry and size of the template are those of the proposal.
 """
 
 from __future__ import annotations
@@ -191,7 +191,9 @@ class TemplateGenerator:
         for option in self._ordered(options, uniforms):
             crystal = self._crystal(option)
             if not (self.settings.avoid_known and self._is_known(crystal)):
-                return Draw(index, crystal, to_structure(crystal), round(option.score, 6), _origin(option, crystal), None)
+                return Draw(
+                    index, crystal, to_structure(crystal), round(option.score, 6), _origin(option, crystal), None
+                )
         return Draw.failed(index, f"all {len(options)} options are known crystals")
 
     def _options(self, prepared: _Prepared, uniforms: Iterator[float]) -> list[Option]:
@@ -221,7 +223,7 @@ class TemplateGenerator:
         return Option(template, elements, volume, score)
 
     def _ordered(self, options: Sequence[Option], uniforms: Iterator[float]) -> list[Option]:
-        """Return the options in random order, the first with probability ∝ exp(score / T) and so on (Gumbel trick)."""
+        """Return the options in random order, the first with probability ∝ exp(score / T), and so on (Gumbel)."""
         temperature = self.settings.selection_temperature
         noise = [-math.log(-math.log(max(next(uniforms), 1e-300))) for _ in options]
         keys = [option.score + temperature * g for option, g in zip(options, noise, strict=True)]
@@ -262,7 +264,9 @@ def _origin(option: Option, crystal: Crystal) -> dict[str, Any]:
         "template": template.material_id,
         "anonymous_gene": anonymous_gene(crystal),
         "substitution": {
-            SYMBOLS[old]: SYMBOLS[new] for old, new in zip(template.elements, option.elements, strict=True) if old != new
+            SYMBOLS[old]: SYMBOLS[new]
+            for old, new in zip(template.elements, option.elements, strict=True)
+            if old != new
         },
         "volume_factor": round(option.volume_per_atom / template.volume_per_atom, 6),
         "template_energy_above_hull": round(template.energy_above_hull, 6),

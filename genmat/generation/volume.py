@@ -61,8 +61,8 @@ class VolumeModel:
 
                 v = (v_t f(new) / f(old))^w f(new)^(1 − w)                                   (1)
 
-            with the model f, the template's volume v_t and w = 0.75: what the template's structure adds to the volume of its
-            composition carries over in part.
+            with the model f, the template's volume v_t and w = 0.75: what the template's structure adds to the volume
+            of its composition carries over in part.
         """
         predicted = self.volume_per_atom(new)
         from_template = volume * predicted / self.volume_per_atom(old)

@@ -6,19 +6,25 @@ import os
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Self
 
 from genmat.models.potentials import get_potential
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from pymatgen.core import Structure
+    from pymatgen.core.structure import Structure
+    from torch_sim.models.interface import ModelInterface
 
     from genmat.models.protocol import Relaxation, RelaxProtocol
 
 PARENT_CHECK_SECONDS = 2.0
+GROUP = 4
+"""Crystals that are relaxed together in one process."""
+EVALUATED_AT_ONCE = 64
+"""Crystals of one evaluation task."""
 
 
 class PotentialPool:
@@ -62,60 +68,68 @@ class PotentialPool:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def relax(
-        self, structures: Sequence[Structure], *, protocol: RelaxProtocol, task_size: int = 8
-    ) -> Iterator[tuple[int, Relaxation]]:
-        """Relax crystals; yield position and outcome in order of completion.
+        self, structures: Mapping[str, Structure], *, missing: Collection[str], protocol: RelaxProtocol
+    ) -> Iterator[tuple[str, Relaxation]]:
+        """Relax crystals; yield name and outcome in order of completion.
 
         Parameters
         ----------
         structures
-            Ordered crystals.
+            Ordered crystals by name.
+        missing
+            Names whose outcome is wanted.
         protocol
             Convergence and limits.
-        task_size
-            Crystals per task: what a process that dies loses at most.
+
+        Notes
+        -----
+        Crystals are relaxed in groups of ``GROUP`` that depend on ``structures`` alone, whatever is missing: floats
+        depend on what shares a batch, so a resumed run gets the bits of an undisturbed one. A yielded crystal may be
+        one that was not missing. A process that dies loses at most its group.
         """
-        yield from self._map(_relax_task, structures, task_size, protocol)
+        order = sorted(structures, key=lambda name: (-len(structures[name]), name))  # the long ones first
+        groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+        wanted = [group for group in groups if not set(group).isdisjoint(missing)]
+        tasks = [[structures[name] for name in group] for group in wanted]
+        for task, outcomes in self._map(_relax_task, tasks, protocol):
+            for position, relaxation in outcomes:
+                yield wanted[task][position], relaxation
 
-    def evaluate(self, structures: Sequence[Structure], *, task_size: int = 64) -> Iterator[tuple[int, float]]:
+    def evaluate(self, structures: Sequence[Structure]) -> Iterator[tuple[int, float]]:
         """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
-        yield from self._map(_evaluate_task, structures, task_size, None)
+        order = sorted(range(len(structures)), key=lambda i: -len(structures[i]))
+        groups = [order[start : start + EVALUATED_AT_ONCE] for start in range(0, len(order), EVALUATED_AT_ONCE)]
+        for task, energies in self._map(_evaluate_task, [[structures[i] for i in group] for group in groups]):
+            for position, energy in energies:
+                yield groups[task][position], energy
 
-    def _map(
-        self, task: Callable[..., list[tuple[int, float | Relaxation]]], structures: Sequence[Structure], size: int, extra: object
-    ) -> Iterator[tuple[int, float | Relaxation]]:
-        order = sorted(range(len(structures)), key=lambda i: -len(structures[i]))  # the long ones first
-        tasks = [order[i : i + size] for i in range(0, len(order), size)]
-        waiting = iter(tasks)
-        pending: dict[Future[list[tuple[int, float | Relaxation]]], list[int]] = {}
-        for _ in range(2 * self.workers):
-            self._submit_next(waiting, pending, task, structures, extra)
-        while pending:
+    def _map[R](
+        self, function: Callable[..., R], tasks: Sequence[list[Structure]], *arguments: object
+    ) -> Iterator[tuple[int, R]]:
+        """Yield the number and the result of each task in order of completion; few are in flight at a time."""
+        waiting = iter(enumerate(tasks))
+        pending: dict[Future[R], int] = {}
+        while True:
+            for number, task in islice(waiting, 2 * self.workers - len(pending)):
+                pending[self._executor.submit(function, task, *arguments)] = number
+            if not pending:
+                return
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
-                indices = pending.pop(future)
-                self._submit_next(waiting, pending, task, structures, extra)
-                for position, value in future.result():
-                    yield indices[position], value
-
-    def _submit_next(self, waiting, pending, task, structures, extra) -> None:  # type: ignore[no-untyped-def]
-        indices = next(waiting, None)
-        if indices is not None:
-            pending[self._executor.submit(task, [structures[i] for i in indices], extra)] = indices
+                yield pending.pop(future), future.result()
 
 
-_model = None
-_max_atomic_number = 0
+_worker: list[tuple[ModelInterface, int]] = []
+"""In a worker process: its model and the heaviest element that it supports."""
 
 
 def _start_worker(potential: str, device: str, parent: int) -> None:
-    global _model, _max_atomic_number  # noqa: PLW0603 - state of this worker process
     import torch
 
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     known = get_potential(potential)
-    _model, _max_atomic_number = known.load(device=device), known.max_atomic_number
+    _worker.append((known.load(device=device), known.max_atomic_number))
 
 
 def _end_with_parent(parent: int) -> None:
@@ -127,10 +141,11 @@ def _end_with_parent(parent: int) -> None:
 def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> list[tuple[int, Relaxation]]:
     from genmat.models.relaxation import relax
 
-    return list(relax(structures, model=_model, protocol=protocol, max_atomic_number=_max_atomic_number))
+    model, heaviest = _worker[0]
+    return list(relax(structures, model=model, protocol=protocol, max_atomic_number=heaviest))
 
 
-def _evaluate_task(structures: list[Structure], _: None) -> list[tuple[int, float]]:
+def _evaluate_task(structures: list[Structure]) -> list[tuple[int, float]]:
     from genmat.models.relaxation import evaluate
 
-    return list(evaluate(structures, model=_model))
+    return list(evaluate(structures, model=_worker[0][0]))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch_sim as ts
-from pymatgen.core import Lattice, Structure
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 from torch_sim.optimizers.fire import fire_init, fire_step
 from torch_sim.optimizers.lbfgs import lbfgs_init, lbfgs_step
 
@@ -35,8 +36,8 @@ LBFGS_STIFFNESS = 50.0
 MAX_STEP = 0.1
 """Longest step of one degree of freedom of L-BFGS, Å."""
 LBFGS_STEPS = 50
-"""Steps of L-BFGS before FIRE takes over: near a minimum L-BFGS needs half of FIRE's steps, but far from one it can wander
-(measured in ``benchmarks/relaxation.py``)."""
+"""Steps of L-BFGS before FIRE takes over: near a minimum L-BFGS needs half of FIRE's steps, but far from one it can
+wander (measured in ``benchmarks/bench_relaxation.py``)."""
 
 
 @dataclass(slots=True)
@@ -94,11 +95,10 @@ def evaluate(
     structures: Sequence[Structure], *, model: ModelInterface, batch_atoms: int = 64
 ) -> Iterator[tuple[int, float]]:
     """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
-    if hasattr(model, "energy_only"):
-        model = model.energy_only()
+    evaluator: Any = model.energy_only() if hasattr(model, "energy_only") else model
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
     for batch in _batches(order, [len(structures[i]) for i in order], batch_atoms):
-        energies = model(_state([structures[i] for i in batch], model))["energy"].tolist()
+        energies = evaluator(_state([structures[i] for i in batch], model))["energy"].tolist()
         yield from zip(batch, energies, strict=True)
 
 
@@ -156,7 +156,7 @@ def _relax_batch_safely(
 def _relax_batch(
     structures: Sequence[Structure], batch: list[int], model: ModelInterface, protocol: RelaxProtocol
 ) -> Iterator[tuple[int, Relaxation]]:
-    state = _state([structures[i] for i in batch], model)
+    state: Any = _state([structures[i] for i in batch], model)
     cell_filter = ts.CellFilter.frechet if protocol.cell else None
     state = lbfgs_init(state, model, cell_filter=cell_filter, alpha=LBFGS_STIFFNESS)
     running = [_Running(i, len(structures[i]), structures[i].volume, [], []) for i in batch]
@@ -173,10 +173,8 @@ def _relax_batch(
             state.pop(sorted(gone))
         if step == LBFGS_STEPS:
             state = fire_init(_bare(state), model, cell_filter=cell_filter)
-        if step < LBFGS_STEPS:
-            state = lbfgs_step(state, model, max_step=MAX_STEP)
-        else:
-            state = fire_step(state, model)
+        is_near = step < LBFGS_STEPS
+        state = lbfgs_step(state, model, max_step=MAX_STEP) if is_near else fire_step(state, model)
 
 
 def _bare(state: Any) -> ts.SimState:

@@ -1,9 +1,9 @@
-"""Build a reference from known crystals: energies of a potential for all that is near the hull, relaxed where it counts.
+"""Build a reference from known crystals: a potential's energies near the hull, relaxed where it counts.
 
 Stages, each resumable from its journal:
 
 1. *known*: formula, gene and fingerprint of every crystal;
-2. *static*: energy of every elemental and every labelled near-hull crystal at its own geometry;
+2. *static*: energy of every crystal at its own geometry, but for compounds labelled far from the hull;
 3. *relaxed*: hull vertices of the static energies, and all that lies within :data:`RELAX_WINDOW`, relaxed;
 4. *assembled*: one :class:`genmat.reference.table.Reference`.
 """
@@ -15,7 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pymatgen.core import Composition, Lattice, Structure
+from pymatgen.core.composition import Composition
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
 
 from genmat import __version__
 from genmat.errors import ReferenceDataError, RepresentationError
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
     from genmat.models.protocol import Relaxation, RelaxProtocol
     from genmat.reference.sources import SourceCrystal
 
-Progress = Callable[[str, int, int], None] if TYPE_CHECKING else object
-"""Called with the stage, what is done and the total."""
+    type Progress = Callable[[str, int, int], None]
+    """Called with the stage, what is done and the total."""
 
 LABEL_WINDOW = 0.15
 """Labelled distance to the source's hull up to which a crystal gets an energy, eV/atom."""
@@ -94,10 +96,13 @@ def _description(crystal: SourceCrystal) -> dict[str, Any]:
 
 
 def needs_energy(crystal: SourceCrystal) -> bool:
-    """Return whether a crystal belongs to the hull part: an element, or labelled near the source's hull."""
+    """Return whether a crystal belongs to the hull part: all but compounds labelled far from the source's hull.
+
+    An unlabelled crystal counts: a hull without it flatters everything near its composition.
+    """
     if len(set(crystal.species)) == 1:
         return True
-    return crystal.energy_above_hull is not None and crystal.energy_above_hull <= LABEL_WINDOW
+    return crystal.energy_above_hull is None or crystal.energy_above_hull <= LABEL_WINDOW
 
 
 def compute_static(
@@ -151,10 +156,11 @@ def compute_relaxed(
     done = journal.read()
     missing = [crystal for crystal in chosen if crystal.material_id not in done]
     for start in range(0, len(missing), BLOCK):
-        block = missing[start : start + BLOCK]
+        block = {crystal.material_id: crystal for crystal in missing[start : start + BLOCK]}
+        structures = {name: crystal.structure() for name, crystal in block.items()}
         journal.append(
-            _relaxed_record(block[position], relaxation)
-            for position, relaxation in pool.relax([crystal.structure() for crystal in block], protocol=protocol)
+            _relaxed_record(block[name], relaxation)
+            for name, relaxation in pool.relax(structures, missing=set(block), protocol=protocol)
         )
         progress("relaxed", len(chosen) - len(missing) + min(start + BLOCK, len(missing)), len(chosen))
 

@@ -1,8 +1,8 @@
 """Elemental crystals for sources that lack some: a hull needs every corner.
 
-Structure types and lattice parameters at or below room temperature: C. Kittel, Introduction to Solid State Physics, 8th ed.
-(Wiley, 2005), chapter 1, table 3; Nd: R. W. G. Wyckoff, Crystal Structures, 2nd ed., vol. 1 (Interscience, 1963), p. 11.
-They are starting points: the potential relaxes them.
+Structure types and lattice parameters at or below room temperature: C. Kittel, Introduction to Solid State Physics, 8th
+ed. (Wiley, 2005), chapter 1, table 3; Nd: R. W. G. Wyckoff, Crystal Structures, 2nd ed., vol. 1 (Interscience, 1963),
+p. 11. They are starting points: the potential relaxes them.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def build_tables() -> dict[str, Any]:
 
 def _group_table(number: int) -> dict[str, Any]:
     """Return symbol, operations and positions of one group."""
-    from pyxtal.symmetry import Group  # type: ignore[import-untyped]
+    from pyxtal.symmetry import Group
 
     group = Group(number)
     operations = [parse_affine(operation.as_xyz_str()).modulo() for operation in group[0].ops]

@@ -6,7 +6,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.sites import PeriodicSite
@@ -15,12 +14,16 @@ from pymatgen.core.structure import Structure
 from genmat.errors import RepresentationError
 from genmat.representation.crystal import ELEMENTS, Crystal, Orbit
 from genmat.representation.lattice import constrain, lattice_matrix, matrix_parameters
-from genmat.representation.wyckoff import SpaceGroup, space_group
+from genmat.representation.symmetry import (
+    DEFAULT_ANGLE_TOLERANCE,
+    DEFAULT_SYMPREC,
+    Standardized,
+    standardize,
+)
+from genmat.representation.wyckoff import space_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from spglib import SpglibDataset
 
 FloatArray = NDArray[np.float64]
 
@@ -44,8 +47,10 @@ _ORDERING_STEP = 1e-6
 """Free coordinates of equivalent atoms are compared in steps of this when the representative is chosen."""
 
 
-def from_structure(structure: Structure, *, symprec: float = 0.01, angle_tolerance: float = -1.0) -> Crystal:
-    """Return x of an ordered structure, idealised to the symmetry that spglib finds.
+def from_structure(
+    structure: Structure, *, symprec: float = DEFAULT_SYMPREC, angle_tolerance: float = DEFAULT_ANGLE_TOLERANCE
+) -> Crystal:
+    """Return x of an ordered structure, idealised to its symmetry (see :mod:`genmat.representation.symmetry`).
 
     Parameters
     ----------
@@ -72,8 +77,8 @@ def from_arrays(
     symbols: Sequence[str],
     frac_coords: FloatArray,
     *,
-    symprec: float = 0.01,
-    angle_tolerance: float = -1.0,
+    symprec: float = DEFAULT_SYMPREC,
+    angle_tolerance: float = DEFAULT_ANGLE_TOLERANCE,
 ) -> Crystal:
     """Return x of a structure given as arrays.
 
@@ -93,19 +98,16 @@ def from_arrays(
         raise RepresentationError(msg)
     elements = sorted(set(symbols))
     kinds = {symbol: kind for kind, symbol in enumerate(elements)}
-    dataset = _symmetry_dataset(lattice, frac_coords, [kinds[s] for s in symbols], symprec, angle_tolerance)
-    group = space_group(int(dataset.number))
-    to_primitive = dataset.std_mapping_to_primitive
-    first_atom = np.unique(dataset.mapping_to_primitive, return_index=True)[1]  # an input atom for each primitive one
-    orbit_of = dataset.crystallographic_orbits[first_atom][to_primitive]
-    letters = [dataset.wyckoffs[atom] for atom in first_atom[to_primitive].tolist()]
-    points = dataset.std_positions + group.spglib_shift
-    orbits = _solve_orbits(points, letters, orbit_of, [elements[k] for k in dataset.std_types.tolist()], group)
-    crystal = Crystal(group.number, orbits, constrain(group.number, matrix_parameters(dataset.std_lattice)))
-    if crystal.n_atoms_conventional != len(points):
+    cell = standardize(
+        lattice, frac_coords, [kinds[symbol] for symbol in symbols], symprec=symprec, angle_tolerance=angle_tolerance
+    )
+    orbits = _solve_orbits(cell, [elements[kind] for kind in cell.kinds])
+    number = cell.group.number
+    crystal = Crystal(number, orbits, constrain(number, matrix_parameters(cell.lattice)))
+    if crystal.n_atoms_conventional != len(cell.points):
         msg = (
-            f"the orbits of space group {group.number} hold {crystal.n_atoms_conventional} atoms, "
-            f"the standardised cell {len(points)}: try another symprec than {symprec}"
+            f"the orbits of space group {number} hold {crystal.n_atoms_conventional} atoms, the standardised cell "
+            f"{len(cell.points)}: try another symprec than {symprec}"
         )
         raise RepresentationError(msg)
     return crystal
@@ -174,25 +176,6 @@ def _symbols(structure: Structure) -> list[str]:
     return symbols
 
 
-def _symmetry_dataset(
-    lattice: FloatArray, frac_coords: FloatArray, kinds: list[int], symprec: float, angle_tolerance: float
-) -> SpglibDataset:
-    """Return spglib's dataset in its default setting."""
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            (lattice, frac_coords, kinds),  # type: ignore[arg-type]  # arrays are what spglib wants
-            symprec=symprec,
-            angle_tolerance=angle_tolerance,
-        )
-    except spglib.SpglibError as err:
-        msg = f"spglib finds no symmetry at symprec {symprec} Å: {err}"
-        raise RepresentationError(msg) from err
-    if dataset is None:
-        msg = f"spglib finds no symmetry at symprec {symprec} Å: atoms may coincide, or the cell be degenerate"
-        raise RepresentationError(msg)
-    return dataset
-
-
 @cache
 def _first_images(number: int) -> tuple[dict[str, int], FloatArray, FloatArray, FloatArray]:
     """Return, stacked by letter: index of each letter, solvers, matrices and translations of the first images."""
@@ -205,9 +188,7 @@ def _first_images(number: int) -> tuple[dict[str, int], FloatArray, FloatArray, 
     )
 
 
-def _solve_orbits(
-    points: FloatArray, letters: list[str], orbit_of: NDArray[np.int32], symbols: list[str], group: SpaceGroup
-) -> tuple[Orbit, ...]:
+def _solve_orbits(cell: Standardized, symbols: list[str]) -> tuple[Orbit, ...]:
     """Return the orbits by letter, element and free coordinates.
 
     An atom x of an orbit lies on the first image A u + t if x - t - A u is an integer vector for u = S (x - t). Among
@@ -215,27 +196,26 @@ def _solve_orbits(
 
     Parameters
     ----------
-    points
-        Atoms of the conventional cell in the standard setting, shape (n, 3).
-    letters, orbit_of, symbols
-        Wyckoff letter, orbit label and element of each atom.
-    group
-        Space group.
+    cell
+        Standardised conventional cell.
+    symbols
+        Element of each of its atoms.
     """
+    group, letters = cell.group, cell.letters
     index, solvers, matrices, translations = _first_images(group.number)
     kind = np.array([index[letter] for letter in letters])
-    relative = points - translations[kind]
+    relative = cell.points - translations[kind]
     solved = np.einsum("nij,nj->ni", solvers[kind], relative) % 1.0
     residual = relative - np.einsum("nij,nj->ni", matrices[kind], solved)
     on_first = np.abs(residual - np.rint(residual)).max(axis=1) < _ON_IMAGE
     steps = np.rint(solved / _ORDERING_STEP) % round(1 / _ORDERING_STEP)
-    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], ~on_first, orbit_of))
-    representatives = order[np.unique(orbit_of[order], return_index=True)[1]]
+    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], ~on_first, cell.orbit_of))
+    representatives = order[np.unique(cell.orbit_of[order], return_index=True)[1]]
     if not on_first[representatives].all():
         atom = int(representatives[~on_first[representatives]][0])
         msg = (
-            f"{symbols[atom]} at {points[atom].round(4).tolist()} does not lie on Wyckoff position {letters[atom]} "
-            f"of space group {group.number}: try another symprec"
+            f"{symbols[atom]} at {cell.points[atom].round(4).tolist()} does not lie on Wyckoff position "
+            f"{letters[atom]} of space group {group.number}: try another symprec"
         )
         raise RepresentationError(msg)
     orbits = []

@@ -25,7 +25,7 @@ from genmat.reference.fingerprint import fingerprint, fingerprint_difference
 from genmat.reference.formula import reduced_formula
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
     from pymatgen.analysis.structure_matcher import StructureMatcher
@@ -55,7 +55,7 @@ SAME_GENE = 0.07
 ANY_GENE = 0.05
 """Fingerprint difference of one crystal where genes differ and no geometry is known."""
 
-MAX_TESTS = 32
+MAX_ASKED = 32
 """Pairs that the matcher is asked about for one crystal, nearest fingerprints first."""
 
 
@@ -65,6 +65,18 @@ class Evidence(StrEnum):
     MATCHER = "matcher"
     GENE = "gene_and_fingerprint"
     FINGERPRINT = "fingerprint"
+
+    @property
+    def text(self) -> str:
+        """The evidence in words, tolerances included."""
+        return _EVIDENCE_TEXTS[self]
+
+
+_EVIDENCE_TEXTS = {
+    Evidence.MATCHER: MATCHER,
+    Evidence.GENE: f"equal genes and fingerprints within {SAME_GENE}",
+    Evidence.FINGERPRINT: f"fingerprints within {ANY_GENE}",
+}
 
 
 @dataclass(slots=True)
@@ -90,9 +102,14 @@ class Description:
     _reduced: Structure | None = field(default=None, repr=False, compare=False)
 
     @property
-    def reduced(self) -> Structure | None:
+    def reduced(self) -> Structure:
         """The primitive, Niggli-reduced cell that the matcher compares; computed once."""
-        if self._reduced is None and self.structure is not None:
+        if self._reduced is None:
+            if self.structure is None:
+                msg = (
+                    f"{self.formula} {self.gene} is known by gene and fingerprint alone, it has no geometry to compare"
+                )
+                raise ValueError(msg)
             self._reduced = reduce_structure(self.structure)
         return self._reduced
 
@@ -119,26 +136,63 @@ def is_same_crystal(left: Structure, right: Structure) -> bool:
     return len(left) == len(right) and bool(_matcher().fit(left, right, skip_structure_reduction=True))
 
 
-def same_without_geometry(left: Description, right: Description, *, difference: float) -> Evidence | None:
+@dataclass(frozen=True, slots=True)
+class Same:
+    """Which of several crystals is the one that was asked for.
+
+    Parameters
+    ----------
+    index
+        Its place among them.
+    evidence
+        What showed it.
+    difference
+        Difference of the fingerprints, dimensionless.
+    """
+
+    index: int
+    evidence: Evidence
+    difference: float
+
+
+def find_same(
+    crystal: Description, fingerprints: NDArray[np.uint16], describe_other: Callable[[int], Description]
+) -> Same | None:
+    """Return which of some crystals of one formula is the given one; ``None`` if none is.
+
+    Parameters
+    ----------
+    crystal
+        What to find.
+    fingerprints
+        Of the others, all of the formula of ``crystal``, shape (n, ``SIZE``).
+    describe_other
+        Gives the description of one of the others; called for those within ``WINDOW`` only, nearest fingerprint first.
+    """
+    differences = fingerprint_difference(fingerprints, crystal.fingerprint)
+    order: list[int] = np.argsort(differences, kind="stable").tolist()
+    n_asked = 0
+    for index in order:
+        difference = float(differences[index])
+        if difference > WINDOW:
+            break
+        other = describe_other(index)
+        evidence = None
+        if crystal.structure is None or other.structure is None:
+            evidence = _without_geometry(crystal, other, difference=difference)
+        elif n_asked < MAX_ASKED:
+            n_asked += 1
+            evidence = Evidence.MATCHER if is_same_crystal(crystal.reduced, other.reduced) else None
+        if evidence is not None:
+            return Same(index, evidence, difference)
+    return None
+
+
+def _without_geometry(left: Description, right: Description, *, difference: float) -> Evidence | None:
     """Return what shows that two crystals are the same where one has no geometry; ``None`` if nothing does."""
     if left.gene and left.gene == right.gene and difference <= SAME_GENE:
         return Evidence.GENE
     return Evidence.FINGERPRINT if difference <= ANY_GENE else None
-
-
-def nearest_first(query: NDArray[np.uint16], fingerprints: NDArray[np.uint16]) -> list[tuple[int, float]]:
-    """Return the rows of ``fingerprints`` within ``WINDOW`` of ``query`` with their differences, nearest first.
-
-    Parameters
-    ----------
-    query
-        Shape (``SIZE``,).
-    fingerprints
-        Of crystals of the same formula, shape (n, ``SIZE``).
-    """
-    differences = fingerprint_difference(fingerprints, query)
-    order: Sequence[int] = np.argsort(differences, kind="stable").tolist()
-    return [(row, float(differences[row])) for row in order if differences[row] <= WINDOW]
 
 
 @lru_cache(maxsize=1)

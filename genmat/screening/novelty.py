@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genmat.representation import to_structure
-from genmat.screening.identity import (
-    MATCHER,
-    MAX_TESTS,
-    Description,
-    Evidence,
-    is_same_crystal,
-    nearest_first,
-    reduce_structure,
-    same_without_geometry,
-)
+from genmat.screening.identity import Description, Evidence, find_same
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pymatgen.core.structure import Structure
-
     from genmat.reference.table import Reference
 
-REDUCED_CACHE = 4096
-"""Reduced structures of known crystals that are kept, least recently used first to go."""
+CACHE_SIZE = 4096
+"""Known crystals whose reduced cells are kept, least recently used first to go."""
 
 _REASONS = {Stage.NOVELTY: Reason.KNOWN, Stage.NOVELTY_RELAXED: Reason.KNOWN_AFTER_RELAXATION}
 
@@ -82,13 +72,22 @@ class NoveltyIndex:
 
     def __init__(self, reference: Reference, added: Iterable[Added] = ()) -> None:
         self.reference = reference
-        self.added = tuple(added)
-        self._rows: dict[str, list[int]] = {}
+        self.added: tuple[Added, ...] = ()
+        self._rows: dict[str, tuple[int, ...]] = {}
+        rows: dict[str, list[int]] = {}
         for row, formula in enumerate(reference.formulas):
-            self._rows.setdefault(formula, []).append(row)
-        for row, item in enumerate(self.added, start=len(reference)):
-            self._rows.setdefault(item.description.formula, []).append(row)
-        self._reduced: OrderedDict[int, Structure] = OrderedDict()
+            rows.setdefault(formula, []).append(row)
+        self._rows = {formula: tuple(found) for formula, found in rows.items()}
+        self._described: OrderedDict[int, Description] = OrderedDict()
+        self._add(added)
+
+    def with_added(self, added: Iterable[Added]) -> NoveltyIndex:
+        """Return the index of a later snapshot, with further crystals; this one stays as it is."""
+        extended = copy(self)
+        extended._rows = dict(self._rows)  # noqa: SLF001 - another instance of this class
+        extended._described = OrderedDict()  # noqa: SLF001
+        extended._add(added)  # noqa: SLF001
+        return extended
 
     def __len__(self) -> int:
         return len(self.reference) + len(self.added)
@@ -99,20 +98,8 @@ class NoveltyIndex:
         if rows is None:
             return None
         fingerprints = np.stack([self._fingerprint(row) for row in rows])
-        tests = 0
-        for place, difference in nearest_first(candidate.fingerprint, fingerprints):
-            row = rows[place]
-            known, found = self._reduced_structure(row), candidate.reduced
-            if known is None or found is None:
-                evidence = same_without_geometry(candidate, self._description(row), difference=difference)
-            elif tests < MAX_TESTS:
-                tests += 1
-                evidence = Evidence.MATCHER if is_same_crystal(found, known) else None
-            else:
-                evidence = None
-            if evidence is not None:
-                return Match(self._material_id(row), evidence, difference)
-        return None
+        same = find_same(candidate, fingerprints, lambda index: self._description(rows[index]))
+        return None if same is None else Match(self._material_id(rows[same.index]), same.evidence, same.difference)
 
     def check(self, candidate: Description, *, stage: Stage = Stage.NOVELTY) -> Verdict:
         """Decide whether a crystal is novel.
@@ -141,9 +128,15 @@ class NoveltyIndex:
             "evidence": match.evidence.value,
             "fingerprint_difference": match.difference,
         }
-        how = MATCHER if match.evidence is Evidence.MATCHER else match.evidence.value.replace("_", " ")
-        detail = f"known as {match.material_id} by {how}, fingerprints differ by {match.difference:.3f}"
+        detail = f"known as {match.material_id} by {match.evidence.text}; fingerprints differ by {match.difference:.3f}"
         return Verdict.reject(stage, _REASONS[stage], detail, **values)
+
+    def _add(self, added: Iterable[Added]) -> None:
+        first = len(self)
+        self.added = (*self.added, *added)
+        for row, item in enumerate(self.added[first - len(self.reference) :], start=first):
+            formula = item.description.formula
+            self._rows[formula] = (*self._rows.get(formula, ()), row)
 
     def _added(self, row: int) -> Added | None:
         return self.added[row - len(self.reference)] if row >= len(self.reference) else None
@@ -160,21 +153,14 @@ class NoveltyIndex:
         item = self._added(row)
         if item is not None:
             return item.description
-        reference = self.reference
-        return Description(reference.formulas[row], reference.genes[row], reference.fingerprints[row], None)
-
-    def _reduced_structure(self, row: int) -> Structure | None:
-        item = self._added(row)
-        if item is not None:
-            return item.description.reduced
-        cached = self._reduced.get(row)
+        cached = self._described.get(row)
         if cached is not None:
-            self._reduced.move_to_end(row)
+            self._described.move_to_end(row)
             return cached
-        crystal = self.reference.crystal(row)
-        if crystal is None:
-            return None
-        reduced = self._reduced[row] = reduce_structure(to_structure(crystal))
-        if len(self._reduced) > REDUCED_CACHE:
-            self._reduced.popitem(last=False)
-        return reduced
+        reference, crystal = self.reference, self.reference.crystal(row)
+        structure = None if crystal is None else to_structure(crystal)
+        description = Description(reference.formulas[row], reference.genes[row], reference.fingerprints[row], structure)
+        self._described[row] = description
+        if len(self._described) > CACHE_SIZE:
+            self._described.popitem(last=False)
+        return description

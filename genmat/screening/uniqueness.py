@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genmat.screening.identity import (
-    MATCHER,
-    MAX_TESTS,
-    Description,
-    Evidence,
-    is_same_crystal,
-    nearest_first,
-    same_without_geometry,
-)
+from genmat.screening.identity import Description, Evidence, find_same
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -28,7 +20,7 @@ _REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class Candidate:
     """A draw of a campaign with the crystal that it yielded.
 
     Parameters
@@ -65,7 +57,7 @@ class Duplicate:
     difference: float
 
 
-def find_duplicates(draws: Sequence[Draw]) -> dict[str, Duplicate | None]:
+def find_duplicates(draws: Sequence[Candidate]) -> dict[str, Duplicate | None]:
     """Return for each draw the earlier one that it repeats.
 
     Parameters
@@ -84,7 +76,7 @@ def find_duplicates(draws: Sequence[Draw]) -> dict[str, Duplicate | None]:
     The result does not depend on the order in which the draws are given.
     """
     result: dict[str, Duplicate | None] = {}
-    first: dict[str, list[Draw]] = {}
+    first: dict[str, list[Candidate]] = {}
     for draw in sorted(draws, key=lambda item: (item.order, item.id)):
         duplicate = _earlier(draw, first.get(draw.description.formula, []))
         result[draw.id] = duplicate
@@ -93,7 +85,7 @@ def find_duplicates(draws: Sequence[Draw]) -> dict[str, Duplicate | None]:
     return result
 
 
-def check_uniqueness(draw: Draw, duplicate: Duplicate | None, *, stage: Stage = Stage.UNIQUENESS) -> Verdict:
+def check_uniqueness(draw: Candidate, duplicate: Duplicate | None, *, stage: Stage = Stage.UNIQUENESS) -> Verdict:
     """Return the verdict that belongs to an entry of :func:`find_duplicates`.
 
     Parameters
@@ -107,35 +99,20 @@ def check_uniqueness(draw: Draw, duplicate: Duplicate | None, *, stage: Stage = 
     """
     if duplicate is None:
         return Verdict.accept(stage, f"the first {draw.description.formula} of its kind")
-    is_matched = duplicate.evidence is Evidence.MATCHER
-    how = MATCHER if is_matched else duplicate.evidence.value.replace("_", " ")
     return Verdict.reject(
         stage,
         _REASONS[stage],
-        f"the same crystal as candidate {duplicate.id} by {how}",
+        f"the same crystal as candidate {duplicate.id} by {duplicate.evidence.text}",
         duplicate_of=duplicate.id,
         evidence=duplicate.evidence.value,
         fingerprint_difference=duplicate.difference,
     )
 
 
-def _earlier(draw: Draw, others: Sequence[Draw]) -> Duplicate | None:
+def _earlier(draw: Candidate, others: Sequence[Candidate]) -> Duplicate | None:
     """Return which of ``others``, of the same formula, the draw repeats."""
     if not others:
         return None
-    description = draw.description
     fingerprints = np.stack([other.description.fingerprint for other in others])
-    tests = 0
-    for place, difference in nearest_first(description.fingerprint, fingerprints):
-        other = others[place]
-        left, right = description.reduced, other.description.reduced
-        if left is None or right is None:
-            evidence = same_without_geometry(description, other.description, difference=difference)
-        elif tests < MAX_TESTS:
-            tests += 1
-            evidence = Evidence.MATCHER if is_same_crystal(left, right) else None
-        else:
-            evidence = None
-        if evidence is not None:
-            return Duplicate(other.id, evidence, difference)
-    return None
+    same = find_same(draw.description, fingerprints, lambda index: others[index].description)
+    return None if same is None else Duplicate(others[same.index].id, same.evidence, same.difference)

@@ -23,7 +23,6 @@ from genmat.models.potentials.gated import GatedLayer
 from genmat.models.potentials.graph import build_graph
 
 if TYPE_CHECKING:
-    from chgnet.model.layers import AtomConv
     from chgnet.model.model import CHGNet
     from torch_sim.state import SimState
 
@@ -32,7 +31,7 @@ ACOS_MARGIN = 1 - 1e-6
 """Factor on cosines before ``acos``, as in the published model."""
 
 
-class CHGNetModel(ModelInterface):  # type: ignore[misc]
+class CHGNetModel(ModelInterface):
     """CHGNet behind torch-sim's model interface.
 
     Parameters
@@ -85,7 +84,8 @@ class CHGNetModel(ModelInterface):  # type: ignore[misc]
 
         with torch.set_grad_enabled(self._compute_forces):
             site = self._site_energies(state.atomic_numbers, vectors, first, second, graph)
-        reference = self.network.composition_model.fc.weight.view(-1)[state.atomic_numbers.long() - 1]
+        composition: Any = self.network.composition_model
+        reference = composition.fc.weight.view(-1)[state.atomic_numbers.long() - 1]
         energy = torch.zeros(n_systems, dtype=torch.float64, device=self._device)
         energy.index_add_(0, system, (site.detach().view(-1) + reference).double())
         if not self._compute_forces:
@@ -105,7 +105,7 @@ class CHGNetModel(ModelInterface):  # type: ignore[misc]
     def energy_only(self) -> CHGNetModel:
         """Return a model with the same weights that computes energies alone, three times faster."""
         model = CHGNetModel(self.network, device=self._device)
-        model._compute_forces = model._compute_stress = False  # noqa: SLF001 - torch-sim has no setter
+        model._compute_forces = model._compute_stress = False
         return model
 
     def _index(self, array: Any) -> Tensor:
@@ -113,7 +113,7 @@ class CHGNetModel(ModelInterface):  # type: ignore[misc]
 
     def _site_energies(self, numbers: Tensor, vectors: Tensor, first: Tensor, second: Tensor, graph: Any) -> Tensor:
         """Return the energy of each atom without its element's reference, shape (N, 1), eV."""
-        net = self.network
+        net: Any = self.network
         expansion = net.bond_basis_expansion
         lengths = vectors.norm(dim=1)
         radial = expansion.rbf_expansion_ag(lengths)
@@ -155,7 +155,7 @@ class CHGNetModel(ModelInterface):  # type: ignore[misc]
         self, layer: int, atoms: Tensor, bonds: Tensor, weights: Tensor, first: Tensor, second: Tensor
     ) -> Tensor:
         gated = self.atom_layers[layer]
-        conv: AtomConv = self.network.atom_conv_layers[layer]
+        conv: Any = self.network.atom_conv_layers[layer]
         as_centre = atoms @ gated.weights[0] + gated.bias  # (N, 2 H)
         as_neighbour = atoms @ gated.weights[2]
         along = bonds @ gated.weights[1]  # (B, 2 H)

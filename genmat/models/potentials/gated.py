@@ -30,13 +30,13 @@ class GatedLayer:
         core = [layer for layer in gated.mlp_core.layers if hasattr(layer, "weight")]
         gate = [layer for layer in gated.mlp_gate.layers if hasattr(layer, "weight")]
         weight = torch.cat([core[0].weight, gate[0].weight]).detach()  # (2 H, sum(blocks))
-        self.weights = [block.T.contiguous() for block in torch.split(weight, blocks, dim=1)]  # each (width, 2 H)
+        self.weights = [block.T.contiguous() for block in torch.split(weight, list(blocks), dim=1)]  # each (width, 2 H)
         self.bias = torch.cat([core[0].bias, gate[0].bias]).detach()  # (2 H,)
         self.parameters = _Parameters(core, gate, gated.bn1, gated.bn2)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Return the gated output, shape (n, D), of the summed first layer ``hidden``, shape (n, 2 H)."""
-        return _GatedFunction.apply(hidden, self.parameters)  # type: ignore[no-any-return, no-untyped-call]
+        return _GatedFunction.apply(hidden, self.parameters)  # type: ignore[no-any-return]
 
 
 class _Parameters:
@@ -53,7 +53,7 @@ class _GatedFunction(torch.autograd.Function):
     """The gated output and its gradient with respect to the hidden layer; weights are constants."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, parameters: _Parameters) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, parameters: _Parameters) -> Tensor:
         half = hidden.shape[1] // 2
         if parameters.is_deep:
             sigmoid = torch.sigmoid(hidden)
@@ -83,7 +83,7 @@ class _GatedFunction(torch.autograd.Function):
         return core * gate
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         parameters = ctx.parameters
         sigmoid, active, *statistics, core_sigmoid, core, gate = ctx.saved_tensors
         # d SiLU(x)/dx = σ(x) + SiLU(x) (1 - σ(x)); d σ(x)/dx = σ(x) (1 - σ(x)).

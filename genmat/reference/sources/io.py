@@ -19,8 +19,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from genmat.errors import StructureError, did_you_mean
 from genmat.reference.sources.cif import MAX_BYTES, CifReader

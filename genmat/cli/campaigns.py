@@ -1,0 +1,125 @@
+"""``genmat status``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genmat.cli.session import session_of
+from genmat.cli.terminal import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from genmat.database.documents import CampaignDocument
+    from genmat.database.store import Store
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def status(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="Campaign; all of them by default.", metavar="[NAME]")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show where campaigns stand: state, rounds, funnel, who runs them.
+
+    Example: genmat status quickstart
+    """
+    session = session_of(context)
+    if name is None:
+        with session.reader() as store:
+            _print_all(store, as_json=as_json)
+    else:
+        with session.reader_of(name) as opened:
+            _print_one(opened, name, as_json=as_json)
+
+
+def _print_all(store: Store | None, *, as_json: bool) -> None:
+    from genmat.cli.summary import overview
+
+    documents = [] if store is None else store.campaigns.find(sort=(("updated_at", -1), ("_id", 1)))
+    lines = [overview(store, document) for document in documents] if store is not None else []
+    if as_json:
+        print_json(lines)
+    elif not lines:
+        print_line("no campaign yet; begin with: genmat init && genmat run campaign.yaml")
+    else:
+        columns = ["name", "state", "rounds", "candidates", "rejected", "accepted", "updated (UTC)"]
+        rows = [
+            [
+                line["name"],
+                line["state"],
+                f"{line['rounds_begun']}/{line['rounds_planned']}",
+                line["candidates"],
+                line["rejected"],
+                line["accepted"],
+                line["updated_at"][:19].replace("T", " "),
+            ]
+            for line in lines
+        ]
+        print_table(columns, rows)
+
+
+def _print_one(store: Store, name: str, *, as_json: bool) -> None:
+    from genmat.cli.summary import funnel, overview, owner_of, print_funnel
+
+    document = store.campaigns.require(name)
+    line = overview(store, document)
+    rows = store.candidates.funnel(name)
+    if as_json:
+        print_json(
+            {
+                **line,
+                "owner": None if document.owner is None else document.owner.model_dump(mode="json"),
+                "error": document.error,
+                "rounds": [
+                    {
+                        "round": state.round + 1,
+                        "phase": state.phase,
+                        "counts": state.counts,
+                        "ssun": state.ssun,
+                        "snapshot_id": state.snapshot_id,
+                        "funnel": [stage.to_dict() for stage in funnel(rows, round_number=state.round)],
+                    }
+                    for state in document.rounds
+                ],
+                "funnel": [stage.to_dict() for stage in funnel(rows)],
+            }
+        )
+        return
+    print_line(
+        f"campaign {name}: {line['state']}, round {line['rounds_begun']} of {line['rounds_planned']}", style="bold"
+    )
+    print_line(
+        f"run by {owner_of(document) or 'nobody now'}; last change {line['updated_at'][:19].replace('T', ' ')} UTC"
+    )
+    if document.error:
+        print_line(f"failed: {document.error}")
+    if line["state"] in {"interrupted", "failed", "paused", "created"} and owner_of(document) is None:
+        print_line(f"continue with: genmat resume {name}")
+    for state in document.rounds:
+        print_funnel(funnel(rows, round_number=state.round), title=f"\nround {state.round + 1}, {state.phase}")
+        if text := _ssun(state.ssun):
+            print_line(text)
+    _print_counts(document, line)
+
+
+def _print_counts(document: CampaignDocument, line: dict[str, Any]) -> None:
+    if document.rounds:
+        print_line(
+            f"\n{line['candidates']} candidates, {line['rejected']} rejected, {line['accepted']} accepted; "
+            f"the best: genmat top {document.id}"
+        )
+
+
+def _ssun(report: dict[str, Any]) -> str | None:
+    """Return the S.S.U.N. of a round in one line, with what it rests on."""
+    proportion = report.get("proportions", {}).get("ssun_after")
+    definition = report.get("definition", {})
+    if not proportion:
+        return None
+    return (
+        f"S.S.U.N. after relaxation: {proportion.get('successes')} of {proportion.get('total')} draws "
+        f"(τ {definition.get('hull_tolerance')} eV/atom, {definition.get('potential')})"
+    )

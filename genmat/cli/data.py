@@ -1,0 +1,215 @@
+"""``genmat data``: the reference that campaigns are judged against."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+
+from genmat.cli.entry import InterruptedRunError
+from genmat.cli.session import session_of
+from genmat.cli.terminal import caught_output, console, note, print_json, print_line, print_table
+from genmat.errors import MissingReferenceError, StructureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from genmat.reference.sources import SourceCrystal
+    from genmat.reference.table import Reference
+
+app = typer.Typer(help="The reference: known crystals, their energies, the hull.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("show")
+def show(context: typer.Context, *, as_json: AsJson = False) -> None:
+    """Show what the reference of the settings holds and whom it is owed to.
+
+    Example: genmat data show
+    """
+    from genmat.reference.io import load_reference, packaged_reference
+
+    path = session_of(context).settings.reference
+    _print_reference(load_reference(path), path or packaged_reference(), as_json=as_json)
+
+
+@app.command("build-reference")
+def build_reference(  # noqa: PLR0913 - one option each
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(help="Table (.parquet, .csv) or folder of .cif files.", metavar="SOURCE")],
+    *,
+    work_folder: Annotated[Path, typer.Option(help="Folder of what is done already; resumes.", metavar="FOLDER")],
+    output: Annotated[Path, typer.Option(help="Reference to write (.parquet).", metavar="FILE")],
+    potential: Annotated[str, typer.Option(help="Potential that relaxes and gives energies.")] = "chgnet-0.3.0",
+    workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; default: one a core.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out crystals that cannot be used.")] = False,
+    title: Annotated[str | None, typer.Option(help="What the source is; default: its file name.")] = None,
+    attribution: Annotated[str, typer.Option(help="Whom the crystals are owed to, and their licence.")] = "not stated",
+    as_json: AsJson = False,
+) -> None:
+    """Build a reference from your own crystals; takes hours for tens of thousands, and resumes.
+
+    Example: genmat data build-reference crystals.parquet --work-folder build --output reference.parquet
+    """
+    from genmat.interop.io import check_writable
+    from genmat.models.potentials import get_potential
+
+    session_of(context)
+    get_potential(potential).check_weights()
+    check_writable(work_folder)
+    check_writable(output.parent)
+    crystals = complete(_read(source, skip_bad=skip_bad))
+    try:
+        with caught_output(work_folder / "build.log"):
+            reference = _build(
+                crystals,
+                work_folder=work_folder,
+                output=output,
+                potential=potential,
+                workers=workers,
+                texts=(title or source.name, attribution),
+            )
+    except KeyboardInterrupt:
+        msg = "interrupted; nothing is lost, give the same command again to continue"
+        raise InterruptedRunError(msg) from None
+    _print_reference(reference, output, as_json=as_json)
+
+
+def complete(crystals: list[SourceCrystal]) -> list[SourceCrystal]:
+    """Return crystals with an elemental one for each of their elements: a hull needs all its corners.
+
+    Raises
+    ------
+    MissingReferenceError
+        If an element has none and none is known to genmat.
+    StructureError
+        If there are no crystals.
+    """
+    from genmat.reference.elements import elemental_crystals
+
+    if not crystals:
+        msg = "the source holds no crystal that can be used: nothing was built"
+        raise StructureError(msg)
+    elements = {symbol for crystal in crystals for symbol in crystal.species}
+    missing = elements - {crystal.species[0] for crystal in crystals if len(set(crystal.species)) == 1}
+    added = elemental_crystals(missing)
+    if lacking := sorted(missing - {crystal.species[0] for crystal in added}):
+        msg = (
+            f"the source holds no elemental crystal of {', '.join(lacking)}, and the hull needs one of each element: "
+            "add them to the source (energies do not matter, they are computed)"
+        )
+        raise MissingReferenceError(msg)
+    return [*crystals, *added]
+
+
+def _read(source: Path, *, skip_bad: bool) -> list[SourceCrystal]:
+    from genmat.reference.sources.io import read_source
+
+    refused: list[StructureError] = []
+    crystals = read_source(source, refuse=refused.append if skip_bad else None)
+    if refused:
+        note(f"left out {len(refused)} crystals that cannot be used; the first: {refused[0]}")
+    note(f"{len(crystals)} crystals read from {source}")
+    return crystals
+
+
+def _build(
+    crystals: Sequence[SourceCrystal],
+    *,
+    work_folder: Path,
+    output: Path,
+    potential: str,
+    workers: int | None,
+    texts: tuple[str, str],
+) -> Reference:
+    from genmat.models.pool import PotentialPool
+    from genmat.models.protocol import RelaxProtocol
+    from genmat.reference import build
+    from genmat.reference.io import write_reference
+
+    paths, protocol = build.BuildPaths(work_folder), RelaxProtocol()
+    cores = workers or len(os.sched_getaffinity(0))
+    with _Stages() as stages, PotentialPool(potential, workers=cores) as pool:
+        build.describe_known(crystals, paths.known, progress=stages.progress)
+        build.compute_static(crystals, paths.static, pool=pool, progress=stages.progress)
+        chosen = build.select_for_relaxation(crystals, paths.static.read(), pool=pool)
+        build.compute_relaxed(chosen, paths.relaxed, pool=pool, protocol=protocol, progress=stages.progress)
+        reference = build.assemble(paths, pool=pool, protocol=protocol, source=texts[0], attribution=texts[1])
+    _check_corners(reference, crystals)
+    write_reference(reference, output)
+    return reference
+
+
+def _check_corners(reference: Reference, crystals: Iterable[SourceCrystal]) -> None:
+    """Raise unless the hull has a corner for every element of the source."""
+    reference.hull().check_elements(sorted({symbol for crystal in crystals for symbol in crystal.species}))
+
+
+class _Stages:
+    """A progress bar for each stage of a build; a line each tenth where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        from rich.progress import Progress
+
+        screen = console(error=True)
+        self._live = screen.is_terminal
+        self._bars = Progress(console=screen, disable=not self._live)
+        self._tasks: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._bars.stop()
+
+    @property
+    def progress(self) -> Callable[[str, int, int], None]:
+        """The callback of the stages."""
+        return self._show
+
+    def _show(self, stage: str, done: int, total: int) -> None:
+        if not self._live:
+            tenth = 10 * done // max(total, 1)
+            if self._tasks.get(stage) != tenth:
+                self._tasks[stage] = tenth
+                note(f"{stage}: {done} of {total}")
+            return
+        if stage not in self._tasks:
+            self._tasks[stage] = int(self._bars.add_task(stage, total=total))
+        from rich.progress import TaskID
+
+        self._bars.update(TaskID(self._tasks[stage]), completed=done, total=total)
+
+
+def _print_reference(reference: Reference, path: Path, *, as_json: bool) -> None:
+    metadata = reference.metadata
+    elements = reference.hull().elements
+    if as_json:
+        print_json(
+            {
+                "path": str(path),
+                "id": reference.id,
+                "bytes": path.stat().st_size,
+                "counts": reference.summary(),
+                "elements": list(elements),
+                "metadata": metadata.to_dict(),
+            }
+        )
+        return
+    print_line(f"reference {path}", style="bold")
+    rows = [
+        ["id", reference.id],
+        ["size", f"{path.stat().st_size / 1e6:.1f} MB"],
+        *([name.replace("_", " "), str(number)] for name, number in reference.summary().items()),
+        ["elements with a corner", f"{len(elements)}: {' '.join(elements)}"],
+        ["potential", f"{metadata.potential} ({metadata.potential_sha256[:12]})"],
+        ["energy scale", str(metadata.scale)],
+        ["source", metadata.source],
+        ["attribution", metadata.attribution],
+        ["made with", ", ".join(f"{name} {number}" for name, number in metadata.versions.items())],
+    ]
+    print_table(["", ""], rows)

@@ -1,0 +1,1 @@
+"""Exchange with other programs: CIF, extxyz, CSV and JSON."""

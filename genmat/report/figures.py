@@ -1,0 +1,329 @@
+"""Figures of a report as plotly JSON; colours are variables of the page, so that they follow its theme."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genmat.campaign import PROPERTY_KINDS, PropertyName
+from genmat.report.outcome import funnel, reasons, relaxed, space_group_counts, summaries
+from genmat.report.words import TITLES, plotly_text, reason_text, space_group_symbol, unit, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genmat.campaign import PropertyTarget
+    from genmat.report.content import CampaignReport
+    from genmat.report.outcome import Rate
+
+type Figure = dict[str, Any]
+
+MAX_SPACE_GROUPS = 14
+"""Space groups that the histogram shows; the others are one bar."""
+
+MAX_ENERGY = 0.6
+"""Energies above the hull beyond this are shown in the last bin, eV/atom."""
+
+_BINS = 30
+_COLOURS = 6
+
+
+def round_colour(number: int) -> str:
+    """Return the colour of a round."""
+    return f"var(--round-{number % _COLOURS})"
+
+
+def round_name(number: int) -> str:
+    """Return the name of a round, counted from 1."""
+    return f"Round {number + 1}"
+
+
+def finish(traces: Sequence[Any], **layout: Any) -> Figure:
+    """Return a checked figure as JSON, without plotly's own template."""
+    import plotly.graph_objects as go
+
+    made: Figure = go.Figure(list(traces), go.Layout(**layout)).to_plotly_json()
+    made["layout"].pop("template", None)
+    return made
+
+
+def axis(title: str, **options: Any) -> dict[str, Any]:
+    """Return an axis with a title."""
+    return {"title": {"text": title}, "automargin": True, **options}
+
+
+def funnel_figure(report: CampaignReport) -> Figure:
+    """Return how many candidates are left after each step, one bar a round."""
+    import plotly.graph_objects as go
+
+    steps = funnel(report)
+    traces = [
+        go.Bar(
+            y=[wrapped(step.name, width=20) for step in steps],
+            x=[step.by_round[place] for step in steps],
+            name=round_name(entry.number),
+            orientation="h",
+            marker={"color": round_colour(entry.number)},
+            text=[str(step.by_round[place]) for step in steps],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry.number) + "</extra>",
+        )
+        for place, entry in enumerate(report.rounds)
+    ]
+    return finish(
+        traces,
+        xaxis=axis("candidates left"),
+        yaxis=axis("", autorange="reversed"),
+        height=130 + (18 * len(report.rounds) + 16) * len(steps),
+        barmode="group",
+        bargap=0.28,
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+    )
+
+
+def reasons_figure(report: CampaignReport) -> Figure | None:
+    """Return for what reason candidates fell, the most frequent first; ``None`` if none fell."""
+    import plotly.graph_objects as go
+
+    rows = sorted(reasons(report), key=lambda row: -row.total)
+    if not rows:
+        return None
+    names = [wrapped(reason_text(row.reason)) for row in rows]
+    traces = [
+        go.Bar(
+            y=names,
+            x=[row.by_round[place] for row in rows],
+            name=round_name(entry.number),
+            orientation="h",
+            marker={"color": round_colour(entry.number)},
+            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry.number) + "</extra>",
+        )
+        for place, entry in enumerate(report.rounds)
+    ]
+    return finish(
+        traces,
+        xaxis=axis("candidates that fell"),
+        yaxis=axis("", autorange="reversed"),
+        height=130 + 36 * len(rows),
+        barmode="stack",
+        bargap=0.35,
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom", "traceorder": "normal"},
+    )
+
+
+def rounds_figure(report: CampaignReport) -> Figure:
+    """Return the rates of each round with their 95 % intervals."""
+    import plotly.graph_objects as go
+
+    traces = []
+    for entry in summaries(report):
+        rates: list[tuple[str, Rate]] = [
+            ("accepted<br>of relaxed", entry.accepted_of_relaxed),
+            ("within τ<br>of relaxed", entry.stable_of_relaxed),
+            ("accepted<br>of draws", entry.accepted_of_draws),
+        ]
+        if entry.ssun is not None:
+            rates.append(("S.S.U.N.<br>of draws", entry.ssun))
+        fractions = [100 * rate.fraction for _, rate in rates]
+        bounds = [tuple(100 * end for end in rate.interval) for _, rate in rates]
+        traces.append(
+            go.Bar(
+                x=[name for name, _ in rates],
+                y=fractions,
+                name=round_name(entry.number),
+                marker={"color": round_colour(entry.number)},
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [high - value for value, (_, high) in zip(fractions, bounds, strict=True)],
+                    "arrayminus": [value - low for value, (low, _) in zip(fractions, bounds, strict=True)],
+                    "color": "var(--ink)",
+                    "thickness": 1.2,
+                    "width": 5,
+                },
+                customdata=[f"{rate.successes} of {rate.total}" for _, rate in rates],
+                hovertemplate="%{y:.1f} % (%{customdata})<extra>" + round_name(entry.number) + "</extra>",
+            )
+        )
+    return finish(
+        traces,
+        xaxis=axis(""),
+        yaxis=axis("share of candidates (%)", rangemode="tozero"),
+        height=360,
+        barmode="group",
+        bargap=0.35,
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+    )
+
+
+def weights_figure(report: CampaignReport) -> Figure | None:
+    """Return what the last round had learned about elements; ``None`` if that was nothing."""
+    import plotly.graph_objects as go
+
+    learned = next((entry for entry in reversed(report.rounds) if any(entry.element_weights.values())), None)
+    if learned is None:
+        return None
+    rows = sorted(learned.element_weights.items(), key=lambda item: (-item[1], item[0]))
+    bar = go.Bar(
+        x=[plotly_text(symbol) for symbol, _ in rows],
+        y=[weight for _, weight in rows],
+        marker={"color": ["var(--good)" if weight >= 0 else "var(--bad)" for _, weight in rows]},
+        hovertemplate="%{x}: %{y:+.2f}<extra></extra>",
+    )
+    title = f"log-odds used in round {learned.number + 1}"
+    return finish([bar], xaxis=axis("element", tickangle=0), yaxis=axis(title, zeroline=True), height=360, showlegend=False)
+
+
+def energy_figure(report: CampaignReport) -> Figure | None:
+    """Return the histogram of the distance to the hull of relaxed candidates, τ marked; ``None`` without any."""
+    found = {
+        entry.number: [
+            c.energy_above_hull
+            for c in relaxed(report.candidates)
+            if c.round == entry.number and c.energy_above_hull is not None
+        ]
+        for entry in report.rounds
+    }
+    everything = [value for values in found.values() for value in values]
+    if not everything:
+        return None
+    low = min(-0.02, math.floor(50 * min(everything)) / 50)
+    edges = np.arange(low, MAX_ENERGY + 0.02, 0.02)
+    tolerance = report.campaign.screen.hull_tolerance
+    shape = {"type": "line", "x0": tolerance, "x1": tolerance, "yref": "paper", "y0": 0, "y1": 1}
+    note = {"x": tolerance, "yref": "paper", "y": 1, "yanchor": "bottom", "text": f"τ = {tolerance:g} eV/atom"}
+    beyond = sum(value > MAX_ENERGY for value in everything)
+    traces = _histograms(found, edges, x_label="eV/atom")
+    title = "energy above hull (eV/atom)"
+    if beyond:
+        title += f"; {beyond} above {MAX_ENERGY:g} in the last bin"
+    return finish(
+        traces,
+        xaxis=axis(title),
+        yaxis=axis("relaxed candidates", **_counting(traces)),
+        height=340,
+        margin={"l": 10, "r": 30, "t": 64, "b": 48},
+        barmode="stack",
+        bargap=0.04,
+        shapes=[{**shape, "line": {"color": "var(--accent)", "width": 2, "dash": "dash"}}],
+        annotations=[{**note, "showarrow": False, "font": {"color": "var(--accent)"}}],
+        legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right", "yanchor": "bottom", "traceorder": "normal"},
+    )
+
+
+def property_figure(report: CampaignReport, target: PropertyTarget) -> Figure | None:
+    """Return the histogram of a target property, the range asked for shaded; ``None`` without values."""
+    found = {
+        entry.number: [
+            c.properties[target.name]
+            for c in relaxed(report.candidates)
+            if c.round == entry.number and target.name in c.properties
+        ]
+        for entry in report.rounds
+    }
+    everything = [value for values in found.values() for value in values]
+    if not everything:
+        return None
+    low, high = _span(everything, target)
+    edges = np.linspace(low, high, _BINS + 1)
+    traces = _histograms(found, edges, x_label=unit(target.name))
+    shapes, notes = [], []
+    if target.has_range:
+        start = low if target.min is None else target.min
+        end = high if target.max is None else target.max
+        band = {"type": "rect", "x0": start, "x1": end, "yref": "paper", "y0": 0, "y1": 1, "layer": "below"}
+        shapes.append({**band, "fillcolor": "var(--band)", "line": {"width": 0}})
+        place = {"x": 0.5 * (start + end), "yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+        notes.append({**place, "text": "asked for", "font": {"color": "var(--good)"}})
+    return finish(
+        traces,
+        xaxis=axis(f"{TITLES[target.name].lower()} ({unit(target.name)})", range=[low, high]),
+        yaxis=axis("relaxed candidates", **_counting(traces)),
+        height=340,
+        margin={"l": 10, "r": 30, "t": 64, "b": 48},
+        barmode="stack",
+        bargap=0.04,
+        shapes=shapes,
+        annotations=notes,
+        showlegend=len(report.rounds) > 1,
+        legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right", "yanchor": "bottom", "traceorder": "normal"},
+    )
+
+
+def space_group_figure(report: CampaignReport) -> Figure | None:
+    """Return space groups of converged candidates as drawn and after relaxation; ``None`` without any."""
+    import plotly.graph_objects as go
+
+    drawn, after, _ = space_group_counts(report)
+    if not after:
+        return None
+    shown = sorted((drawn + after), key=lambda n: (-(drawn[n] + after[n]), n))[:MAX_SPACE_GROUPS]
+    shown.sort()
+    names = [f"{plotly_text(space_group_symbol(number))} ({number})" for number in shown]
+    traces = []
+    for label, counts, colour in (
+        ("as drawn", drawn, "var(--faint)"),
+        ("after relaxation", after, "var(--round-0)"),
+    ):
+        values = [counts[number] for number in shown]
+        rest = counts.total() - sum(values)
+        labels = [*names, "others"] if drawn.keys() | after.keys() > set(shown) else names
+        traces.append(
+            go.Bar(
+                y=labels,
+                x=[*values, rest][: len(labels)],
+                name=label,
+                orientation="h",
+                marker={"color": colour},
+                hovertemplate="%{y}: %{x}<extra>" + label + "</extra>",
+            )
+        )
+    return finish(
+        traces,
+        xaxis=axis("converged candidates", tickformat="d"),
+        yaxis=axis("", autorange="reversed"),
+        height=130 + 34 * len(traces[0].y),
+        barmode="group",
+        bargap=0.3,
+        legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
+    )
+
+
+def _span(values: Sequence[float], target: PropertyTarget) -> tuple[float, float]:
+    """Return the axis range that shows all values and the ends of the range asked for."""
+    ends = [end for end in (target.min, target.max) if end is not None]
+    low, high = min([*values, *ends]), max([*values, *ends])
+    margin = 0.04 * (high - low) or 0.5 * PROPERTY_KINDS[PropertyName(target.name)].scale
+    return low - margin, high + margin
+
+
+def _counting(traces: Sequence[Any]) -> dict[str, Any]:
+    """Return the ticks of an axis that counts stacked bars: whole numbers only."""
+    highest = max(sum(column) for column in zip(*(trace.y for trace in traces), strict=True))
+    return {"tick0": 0, "dtick": max(1, math.ceil(highest / 6))}
+
+
+def _histograms(found: dict[int, list[float]], edges: np.ndarray[Any, Any], *, x_label: str) -> list[Any]:
+    """Return one bar trace a round; values beyond the edges are counted in the outermost bins."""
+    import plotly.graph_objects as go
+
+    centres, width = 0.5 * (edges[1:] + edges[:-1]), float(edges[1] - edges[0])
+    names = [f"{low:.3g} to {high:.3g} {x_label}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    traces = []
+    for number, values in found.items():
+        counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
+        traces.append(
+            go.Bar(
+                x=np.round(centres, 6).tolist(),
+                y=counts.tolist(),
+                width=width * 0.94,
+                name=round_name(number),
+                marker={"color": round_colour(number)},
+                customdata=names,
+                hovertemplate="%{y} with %{customdata}<extra>" + round_name(number) + "</extra>",
+            )
+        )
+    return traces

@@ -1,0 +1,170 @@
+"""What every generator must do: seeded, reproducible, indifferent to chunks and processes, faithful to the target."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genmat.campaign import Target
+from genmat.errors import CampaignError
+from genmat.generation import Draw, Generator, ProposalWeights
+from genmat.representation.conversion import from_structure
+from genmat.representation.gene import gene
+from tests.generation.textbook import context
+
+TARGETS = {
+    "anything": Target(),
+    "elements": Target(chemistry={"elements": ["Na", "K", "Mg", "Ca", "Cl", "F", "O"], "n_elements": {"min": 2}}),
+    "excluded": Target(chemistry={"excluded": ["O", "F", "Ba"]}),
+    "required": Target(chemistry={"required": ["Cd", "I"]}),
+    "chemical_system": Target(chemistry={"chemical_system": "Ca-Sn-O"}),
+    "composition": Target(chemistry={"composition": "BaSnS3"}),
+    "two elements": Target(chemistry={"n_elements": {"min": 2, "max": 2}}),
+    "space group": Target(symmetry={"space_groups": [136]}),
+    "crystal system": Target(symmetry={"crystal_systems": ["cubic"]}),
+    "size": Target(n_atoms={"min": 5, "max": 6}),
+}
+
+
+def essence(draw: Draw) -> object:
+    """Return everything of a draw, comparable."""
+    crystal = None if draw.crystal is None else draw.crystal.to_dict()
+    return draw.index, crystal, draw.score, dict(draw.origin), draw.failure
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
+def test_every_proposal_satisfies_the_hard_constraints(generator: Generator, target: Target) -> None:
+    draws = generator.draw(range(60), context=context(target))
+    made = [draw for draw in draws if draw.crystal is not None]
+    assert len(made) >= 20
+    for draw in made:
+        assert target.allows_composition(draw.crystal.composition), draw.crystal
+        assert target.allows_space_group(draw.crystal.number)
+        assert target.allows_n_atoms(draw.crystal.n_atoms)
+
+
+def test_the_structure_is_the_crystal_with_its_symmetry(generator: Generator) -> None:
+    for draw in generator.draw(range(30), context=context()):
+        if draw.crystal is not None:
+            found = from_structure(draw.structure)
+            assert len(draw.structure) == draw.crystal.n_atoms
+            assert found.number == draw.crystal.number
+            assert gene(found) == gene(draw.crystal)
+            assert draw.structure.volume == pytest.approx(draw.crystal.volume)
+
+
+def test_a_draw_does_not_depend_on_its_chunk(generator: Generator) -> None:
+    whole = generator.draw(range(12), context=context())
+    parts = generator.draw([11, 3, 4], context=context())
+    assert [essence(draw) for draw in parts] == [essence(whole[i]) for i in (11, 3, 4)]
+    assert [draw.index for draw in whole] == list(range(12))
+
+
+@pytest.mark.parametrize("change", [{"seed": 8}, {"campaign": "other"}, {"round": 1}])
+def test_seed_campaign_and_round_select_other_draws(generator: Generator, change: dict[str, object]) -> None:
+    before = generator.draw(range(20), context=context())
+    after = generator.draw(range(20), context=context(**change))
+    same = sum(a.crystal == b.crystal for a, b in zip(before, after, strict=True))
+    assert same <= 5
+
+
+def test_draws_are_not_all_alike(generator: Generator) -> None:
+    made = [draw.crystal for draw in generator.draw(range(60), context=context()) if draw.crystal is not None]
+    assert len({gene(crystal) for crystal in made}) > 0.6 * len(made)
+
+
+def test_scores_are_finite_and_origins_are_json(generator: Generator) -> None:
+    for draw in generator.draw(range(30), context=context()):
+        if draw.crystal is not None:
+            assert math.isfinite(draw.score)
+            assert json.loads(json.dumps(dict(draw.origin))) == dict(draw.origin)
+
+
+def test_element_weights_shift_the_proposals(generator: Generator) -> None:
+    def share(symbol: str, weight: float) -> float:
+        weights = ProposalWeights(elements={symbol: weight})
+        draws = generator.draw(range(60), context=context(weights=weights))
+        made = [draw.crystal for draw in draws if draw.crystal is not None]
+        return sum(symbol in crystal.element_counts for crystal in made) / len(made)
+
+    assert share("Se", 3.0) > share("Se", 0.0) > share("Se", -3.0)
+
+
+def test_template_weights_shift_the_proposals(generator: Generator) -> None:
+    rutile = "136:A.a,B.f"
+
+    def share(weight: float) -> float:
+        weights = ProposalWeights(templates={rutile: weight})
+        draws = generator.draw(range(60), context=context(weights=weights))
+        made = [draw for draw in draws if draw.crystal is not None]
+        return sum(draw.origin["anonymous_gene"] == rutile for draw in made) / len(made)
+
+    assert share(3.0) > share(0.0) > share(-3.0)
+
+
+def test_neutral_weights_change_nothing(generator: Generator) -> None:
+    zeros = ProposalWeights(elements={"O": 0.0}, templates={"136:A.a,B.f": 0.0})
+    plain = [essence(draw) for draw in generator.draw(range(10), context=context())]
+    assert [essence(draw) for draw in generator.draw(range(10), context=context(weights=zeros))] == plain
+
+
+def test_weights_of_unknown_names_are_ignored(generator: Generator) -> None:
+    strange = ProposalWeights(elements={"Og": 2.0}, templates={"1:A.a7": 2.0})
+    plain = [essence(draw) for draw in generator.draw(range(5), context=context())]
+    assert [essence(draw) for draw in generator.draw(range(5), context=context(weights=strange))] == plain
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (Target(symmetry={"space_groups": [227]}), "space_groups 227"),
+        (Target(symmetry={"crystal_systems": ["triclinic"]}), "crystal_systems triclinic"),
+        (Target(n_atoms={"min": 17, "max": 19}), "n_atoms 17 to 19"),
+        (Target(chemistry={"composition": "NaCl3O7"}), "composition NaCl3O7.*AB3C7"),
+        (Target(chemistry={"chemical_system": "Na-Mg-Cl-O"}), "chemical_system Cl-Mg-Na-O"),
+        (Target(chemistry={"n_elements": {"min": 4}}), "n_elements at least 4"),
+        (Target(chemistry={"elements": ["Xe"]}), "no template of the reference holds"),
+        (Target(chemistry={"required": ["Pu"]}), "holds Pu"),
+    ],
+)
+def test_an_impossible_target_is_refused_by_name(generator: Generator, target: Target, words: str) -> None:
+    with pytest.raises(CampaignError, match=words):
+        generator.check_target(target)
+    with pytest.raises(CampaignError, match=words):
+        generator.draw([0], context=context(target))
+
+
+def test_a_failed_draw_says_why(generator: Generator) -> None:
+    only_known = Target(chemistry={"composition": "NaCl"}, symmetry={"space_groups": [225]})
+    draws = generator.draw(range(3), context=context(only_known))
+    assert all(draw.crystal is None and draw.structure is None and draw.score == -math.inf for draw in draws)
+    assert all(draw.failure for draw in draws)
+
+
+def test_processes_with_other_hash_seeds_and_threads_draw_the_same() -> None:
+    code = (
+        "from tests.generation.textbook import context, reference_of, textbook_crystals\n"
+        "from genmat.generation import get_generator\n"
+        "generator = get_generator('template', {}, reference=reference_of(textbook_crystals()))\n"
+        "for draw in generator.draw(range(15), context=context()):\n"
+        "    print(draw.crystal and draw.crystal.to_dict(), draw.score, draw.origin, draw.failure)\n"
+    )
+    folder = Path(__file__).parent
+    outputs = set()
+    for seed, threads in (("0", "1"), ("12345", "2")):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+        }
+        environment["PYTHONPATH"] = os.pathsep.join([str(folder.parents[1])])
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        outputs.add(run.stdout)
+    assert len(outputs) == 1
