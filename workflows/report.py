@@ -174,7 +174,10 @@ def _reference(document: CampaignDocument) -> tuple[Reference | None, str]:
         logger.warning("no hull diagrams in the report: %s", err)
         return None, f"There are no hull diagrams: {err}."
     if reference.id != document.snapshots[0].reference_id:
-        return None, "There are no hull diagrams: the campaign was judged against another reference than the present one."
+        return (
+            None,
+            "There are no hull diagrams: the campaign was judged against another reference than the present one.",
+        )
     return reference, ""
 
 

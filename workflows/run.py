@@ -132,9 +132,10 @@ def _run_chunks(store: Store, chunks: list[Chunk], *, n_rounds: int, report: Cal
         except GenmatError:
             raise
         except Exception as err:
+            first_line = str(err).partition("\n")[0]
             msg = (
                 f"campaign {chunk.campaign!r}: {chunk.phase} in round {chunk.round + 1} failed "
-                f"({type(err).__name__}: {err}); nothing is lost, continue with: genmat resume {chunk.campaign}"
+                f"({type(err).__name__}: {first_line}); nothing is lost, continue with: genmat resume {chunk.campaign}"
             )
             raise CampaignError(msg) from err
         done += 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genmat.campaign import PROPERTY_KINDS, PropertyName
 from genmat.report.outcome import funnel, reasons, relaxed, space_group_counts, summaries
-from genmat.report.words import TITLES, plotly_text, reason_text, space_group_symbol, unit, wrapped
+from genmat.report.words import TITLES, plotly_space_group, plotly_text, reason_text, unit, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,7 +175,9 @@ def weights_figure(report: CampaignReport) -> Figure | None:
         hovertemplate="%{x}: %{y:+.2f}<extra></extra>",
     )
     title = f"log-odds used in round {learned.number + 1}"
-    return finish([bar], xaxis=axis("element", tickangle=0), yaxis=axis(title, zeroline=True), height=360, showlegend=False)
+    return finish(
+        [bar], xaxis=axis("element", tickangle=0), yaxis=axis(title, zeroline=True), height=360, showlegend=False
+    )
 
 
 def energy_figure(report: CampaignReport) -> Figure | None:
@@ -195,14 +198,9 @@ def energy_figure(report: CampaignReport) -> Figure | None:
     tolerance = report.campaign.screen.hull_tolerance
     shape = {"type": "line", "x0": tolerance, "x1": tolerance, "yref": "paper", "y0": 0, "y1": 1}
     note = {"x": tolerance, "yref": "paper", "y": 1, "yanchor": "bottom", "text": f"τ = {tolerance:g} eV/atom"}
-    beyond = sum(value > MAX_ENERGY for value in everything)
-    traces = _histograms(found, edges, x_label="eV/atom")
-    title = "energy above hull (eV/atom)"
-    if beyond:
-        title += f"; {beyond} above {MAX_ENERGY:g} in the last bin"
     return finish(
         traces,
-        xaxis=axis(title),
+        xaxis=axis("energy above hull (eV/atom)"),
         yaxis=axis("relaxed candidates", **_counting(traces)),
         height=340,
         margin={"l": 10, "r": 30, "t": 64, "b": 48},
@@ -262,7 +260,7 @@ def space_group_figure(report: CampaignReport) -> Figure | None:
         return None
     shown = sorted((drawn + after), key=lambda n: (-(drawn[n] + after[n]), n))[:MAX_SPACE_GROUPS]
     shown.sort()
-    names = [f"{plotly_text(space_group_symbol(number))} ({number})" for number in shown]
+    names = [f"{plotly_space_group(number)} ({number})" for number in shown]
     traces = []
     for label, counts, colour in (
         ("as drawn", drawn, "var(--faint)"),
@@ -311,7 +309,7 @@ def _histograms(found: dict[int, list[float]], edges: np.ndarray[Any, Any], *, x
     import plotly.graph_objects as go
 
     centres, width = 0.5 * (edges[1:] + edges[:-1]), float(edges[1] - edges[0])
-    names = [f"{low:.3g} to {high:.3g} {x_label}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:.3g} to {high:.3g} {x_label}" for low, high in pairwise(edges)]
     traces = []
     for number, values in found.items():
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)

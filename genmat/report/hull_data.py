@@ -56,7 +56,10 @@ def hull_system(hull: Hull, elements: tuple[str, ...], accepted: Sequence[Report
     decompositions = [
         Decomposition(
             point,
-            tuple((phase.formula, phase.material_id, phase.fraction) for phase in hull.decomposition(_composition(point, elements))),
+            tuple(
+                (phase.formula, phase.material_id, phase.fraction)
+                for phase in hull.decomposition(_composition(point, elements))
+            ),
         )
         for point in candidates
     ]

@@ -81,7 +81,7 @@ def _binary(system: HullSystem) -> Figure:
         )
 
     line = {"color": "var(--ink)", "width": 1.6}
-    labels = [plotly_formula(point.formula) for point in vertices]
+    labels = _labels(vertices, with_elements=True)
     traces = [
         trace(others, mode="markers", name="known, above the hull", marker=_unstable_marker(others, bar=False)),
         trace(
@@ -168,13 +168,13 @@ def _ternary(system: HullSystem) -> Figure:
     )
 
 
-def _labels(points: Sequence[HullPoint]) -> list[str]:
-    """Return the formulas of compounds; one too near to another that has a label gets none."""
+def _labels(points: Sequence[HullPoint], *, with_elements: bool = False) -> list[str]:
+    """Return the formulas of phases; one too near to another that has a label gets none."""
     labelled: list[tuple[float, ...]] = []
     labels = []
     for point in points:
         gaps = (math.dist(point.fractions, other) for other in labelled)
-        if max(point.fractions) == 1.0 or min(gaps, default=1.0) < LABEL_GAP:
+        if (max(point.fractions) == 1.0 and not with_elements) or min(gaps, default=1.0) < LABEL_GAP:
             labels.append("")
         else:
             labelled.append(point.fractions)

@@ -148,7 +148,7 @@ def _environment() -> Environment:
         "value": _value,
         "why": words.why_words,
         "difference": difference_interval,
-        "n_pictures": N_PICTURES,
+        "max_energy": figures.MAX_ENERGY,
         "decimals": words.DECIMALS,
     }
     return environment
@@ -178,9 +178,7 @@ def _columns(report: CampaignReport, best: list[ReportedCandidate]) -> list[Prop
     """Return the properties that the table shows: those that every campaign has, the others if asked for."""
     asked = report.campaign.target.needed_properties
     return [
-        name
-        for name in _COLUMNS
-        if name in asked or any(_value(candidate, name) is not None for candidate in best)
+        name for name in _COLUMNS if name in asked or any(_value(candidate, name) is not None for candidate in best)
     ]
 
 

@@ -76,7 +76,13 @@ def scene(structure: Structure) -> Scene:
     matrix = np.asarray(cell.lattice.matrix)
     centre = 0.5 * matrix.sum(axis=0)
     positions = np.asarray(fractional) @ matrix - centre
-    return Scene(tuple(symbols), positions, _bonds(symbols, positions), _edges(matrix) - centre, tuple(map(float, cell.lattice.parameters)))
+    return Scene(
+        tuple(symbols),
+        positions,
+        _bonds(symbols, positions),
+        _edges(matrix) - centre,
+        tuple(map(float, cell.lattice.parameters)),
+    )
 
 
 def _conventional(structure: Structure) -> Structure:
@@ -96,7 +102,7 @@ def _bonds(symbols: list[str], positions: NDArray[np.float64]) -> tuple[tuple[in
     radii = np.asarray([covalent_radius(symbol) for symbol in symbols])
     is_metal = np.asarray([Element(symbol).is_metal for symbol in symbols])
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=2)
-    near = distances < BOND_FACTOR * (radii[:, None] + radii[None])
+    near: NDArray[np.bool_] = np.less(distances, BOND_FACTOR * (radii[:, None] + radii[None]))
     if not is_metal.all():
         near &= ~(is_metal[:, None] & is_metal[None])
     first, second = np.nonzero(np.triu(near, k=1))

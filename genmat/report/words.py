@@ -99,8 +99,16 @@ def lattice_words(parameters: tuple[float, ...]) -> str:
         if all(abs(length - other) > 0.005 for other in distinct.values()):
             distinct[name] = length
     text = ", ".join(f"{name} = {length:.2f}" for name, length in distinct.items()) + " Å"
-    angles = [f"{name} = {angle:.1f}°" for name, angle in zip("αβγ", parameters[3:], strict=True) if abs(angle - 90) > 0.05]
+    angles = [
+        f"{name} = {angle:.1f}°" for name, angle in zip("αβγ", parameters[3:], strict=True) if abs(angle - 90) > 0.05
+    ]
     return ", ".join([text, *angles])
+
+
+def plotly_space_group(number_: int) -> str:
+    """Return the symbol of a space group with bars and subscripts, for plotly."""
+    symbol = re.sub(r"_(\d)", r"<sub>\1</sub>", plotly_text(space_group_symbol(number_)))
+    return re.sub(r"-(\d)", "\\g<1>\N{COMBINING OVERLINE}", symbol)
 
 
 def plotly_formula(formula: str) -> str:

@@ -219,6 +219,18 @@ def test_an_interrupt_is_one_line_and_130(genmat, monkeypatch):
     assert (result.code, result.line) == (130, "genmat: interrupted")
 
 
+def test_an_interrupted_run_says_how_to_resume(salts, genmat, campaign_file, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    set_state(salts, "running")
+    monkeypatch.setattr("genmat.cli.running._run_and_write", interrupt)
+    result = genmat("run", campaign_file)
+    assert result.code == 130
+    last = result.err.splitlines()[-1]
+    assert last == "genmat: interrupted; nothing is lost, continue with: genmat resume salts"
+
+
 def test_global_options_may_stand_after_the_verb():
     given = ["run", "a.yaml", "--log-level", "debug", "--log-file=x", "--", "--log-level"]
     assert hoist_global_options(given) == ["--log-level", "debug", "--log-file=x", "run", "a.yaml", "--", "--log-level"]

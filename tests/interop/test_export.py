@@ -11,7 +11,10 @@ from pymatgen.io.cif import CifParser
 
 from genmat.interop.export import to_cif, to_csv, to_extxyz, to_json
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pymatgen")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::UserWarning:pymatgen"),
+    pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning:ase"),
+]
 
 
 def test_a_cif_is_read_back_as_the_same_crystal(make_crystal):

@@ -25,7 +25,7 @@ def test_a_written_file_has_the_usual_permissions(tmp_path):
 
 def test_a_file_in_the_way_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written: .*--output"):
+    with pytest.raises(StorageError, match=r"cannot be written: .*--output"):
         write_text(tmp_path / "file" / "b.csv", "")
 
 

@@ -50,8 +50,8 @@ def silicon() -> Structure:
 
 
 def lonely() -> Structure:
-    """Return neon, whose atoms are too far apart for any angle."""
-    return Structure.from_spacegroup(225, Lattice.cubic(6.2), ["Ne"], [[0, 0, 0]]).get_primitive_structure()
+    """Return krypton, whose atoms are too far apart for any angle."""
+    return Structure.from_spacegroup(225, Lattice.cubic(6.2), ["Kr"], [[0, 0, 0]]).get_primitive_structure()
 
 
 CRYSTALS = {

@@ -67,5 +67,7 @@ def test_difference_is_a_distance(structures):
 
 
 def test_five_elements_fit():
-    structure = Structure(Lattice.cubic(7.0), ["Li", "Na", "K", "Rb", "Cs"], [[i / 5, i * i / 7, i / 3] for i in range(5)])
+    structure = Structure(
+        Lattice.cubic(7.0), ["Li", "Na", "K", "Rb", "Cs"], [[i / 5, i * i / 7, i / 3] for i in range(5)]
+    )
     assert fingerprint(structure).shape == (SIZE,)

@@ -28,12 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+ELEMENTS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Ti", "Zr", "O", "F", "Cl"]
+
 FORMATION_ENERGIES = {
     "NaCl": -2.05, "KCl": -2.21, "LiCl": -2.02, "NaF": -2.93, "KF": -2.87, "LiF": -3.12, "MgO": -2.96, "CaO": -3.24,
     "SrO": -3.03, "TiO2": -3.25, "Ti2O3": -3.17, "MgF2": -3.74, "CaF2": -4.17, "SrF2": -4.15, "ZrO2": -3.66,
     "CaTiO3": -3.52, "SrTiO3": -3.53, "MgTiO3": -3.22, "Mg2TiO4": -3.15, "Li2O": -2.02, "Na2O": -1.45, "K2O": -1.22,
     "KMgF3": -3.47, "NaMgF3": -3.41, "CaCl2": -2.69, "MgCl2": -2.18, "SrCl2": -2.83, "Li2TiO3": -2.89, "K2TiO3": -2.71,
     "Ti3O5": -3.2, "TiO": -2.72, "CaZrO3": -3.63, "SrZrO3": -3.61, "Na2TiO3": -2.72, "NaCl3": -0.9, "K3Cl": -0.6,
+    "MgTi2O5": -3.13, "Mg3TiO5": -3.02, "LiTiO2": -2.81, "KCa2F5": -3.52, "K2CaF4": -3.29, "Ti4O7": -3.16, "KCl3": -0.85,
 }  # fmt: skip
 """Plausible formation energies, eV/atom."""
 
@@ -51,6 +54,11 @@ def perovskite(large: str, small: str, anion: str, a: float) -> Structure:
     return Structure.from_spacegroup("Pm-3m", Lattice.cubic(a), [large, small, anion], sites)
 
 
+def elpasolite(large: str, first: str, second: str, anion: str, a: float) -> Structure:
+    sites = [[0.25, 0.25, 0.25], [0, 0, 0], [0.5, 0.5, 0.5], [0.245, 0, 0]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(a), [large, first, second, anion], sites)
+
+
 def spinel(first: str, second: str, anion: str, a: float) -> Structure:
     sites = [[0.125, 0.125, 0.125], [0.5, 0.5, 0.5], [0.2624, 0.2624, 0.2624]]
     return Structure.from_spacegroup("Fd-3m", Lattice.cubic(a), [first, second, anion], sites)
@@ -65,6 +73,7 @@ CRYSTALS = [
     (perovskite("K", "Ca", "F", 4.45), 221, 0.0),
     (spinel("Ti", "Mg", "O", 8.44), 227, 0.011),
     (perovskite("Sr", "Li", "F", 3.99), 221, 0.018),
+    (elpasolite("K", "Na", "Ti", "F", 8.3), 225, 0.019),
     (rocksalt("K", "Cl", 6.3), 225, 0.02),
     (fluorite("Mg", "F", 5.1), 225, 0.026),
     (rutile("Ti", "O", 4.6, 2.96), 136, 0.03),
@@ -88,7 +97,7 @@ def campaign() -> Campaign:
                     {"name": "density", "max": 5},
                     {"name": "bulk_modulus", "min": 40, "direction": "maximize"},
                 ],
-                "chemistry": {"elements": "Li Na K Mg Ca Sr Ti Zr O F Cl".split(), "n_elements": {"min": 2, "max": 4}},
+                "chemistry": {"elements": ELEMENTS, "n_elements": {"min": 2, "max": 4}},
                 "symmetry": {"crystal_systems": ["cubic", "tetragonal", "orthorhombic"]},
                 "n_atoms": {"min": 2, "max": 16},
             },
@@ -102,7 +111,7 @@ def campaign() -> Campaign:
 @pytest.fixture(scope="session")
 def hull() -> Hull:
     """Return a hull of the elements and the compounds above; those of the elements have the energy 0."""
-    elements = {symbol: 0.0 for symbol in "Li Na K Mg Ca Sr Ti Zr O F Cl".split()}
+    elements = dict.fromkeys(ELEMENTS, 0.0)
     energies = elements | FORMATION_ENERGIES
     names = [f"mp-{100 + 37 * place}" for place in range(len(energies))]
     entries = HullEntries.from_compositions(
@@ -111,7 +120,7 @@ def hull() -> Hull:
     return Hull(entries, scale=EnergyScale("chgnet-0.3.0", "PBE", "MP", "PBE", "MP2020"))
 
 
-def story(rng: random.Random, *, luck: float) -> tuple[list[StageVerdict], float | None]:
+def story(rng: random.Random, *, luck: float) -> tuple[list[StageVerdict], float | None]:  # noqa: PLR0911
     """Return the verdicts of a draw that is not accepted, and its distance to the hull (eV/atom)."""
     verdicts: list[StageVerdict] = []
 
@@ -127,7 +136,9 @@ def story(rng: random.Random, *, luck: float) -> tuple[list[StageVerdict], float
         return verdicts, None
     passed(Stage.GENERATE)
     if dice < 0.1:
-        fell(Stage.VALIDITY, Reason.TOO_CLOSE, "Sr-O are 1.203 Å apart, 0.46 of their covalent radii's sum; allowed 0.6")
+        fell(
+            Stage.VALIDITY, Reason.TOO_CLOSE, "Sr-O are 1.203 Å apart, 0.46 of their covalent radii's sum; allowed 0.6"
+        )
         return verdicts, None
     passed(Stage.VALIDITY)
     if dice < 0.24:
@@ -207,13 +218,13 @@ def accepted(place: int, hull: Hull) -> ReportedCandidate:
 
 @pytest.fixture(scope="session")
 def report(campaign: Campaign, hull: Hull) -> CampaignReport:
-    """Return a report of two rounds with ten accepted candidates."""
+    """Return a report of two rounds with eleven accepted candidates."""
     rng = random.Random(7)  # noqa: S311 - dice for a test
     draws = []
     for number in (0, 1):
         for index in range(112):
             verdicts, above = story(rng, luck=0.4 * number)
-            elements = tuple(sorted(rng.sample("Li Na K Mg Ca Sr Ti Zr".split(), 2) + [rng.choice(["O", "F", "Cl"])]))
+            elements = tuple(sorted([*rng.sample(ELEMENTS[:8], 2), rng.choice(ELEMENTS[8:])]))
             drawn = rng.choice([225, 225, 221, 227, 136, 62, 139, 194, 166, 14, 15, 129, 63, 12, 99, 216, 2])
             is_converged = any(v.stage == Stage.RELAX and v.passed for v in verdicts)
             draws.append(
@@ -247,7 +258,10 @@ def report(campaign: Campaign, hull: Hull) -> CampaignReport:
         symprec=0.01,
     )
     rounds = []
-    for number, weights in ((0, {}), (1, {"K": 0.8, "F": 0.6, "Mg": 0.3, "Ti": 0.1, "Li": -0.2, "Zr": -0.9, "Cl": -0.4})):
+    for number, weights in (
+        (0, {}),
+        (1, {"K": 0.8, "F": 0.6, "Mg": 0.3, "Ti": 0.1, "Li": -0.2, "Zr": -0.9, "Cl": -0.4}),
+    ):
         mine = [c for c in draws if c.round == number]
         hits = sum(c.is_accepted for c in mine)
         rounds.append(

@@ -1,0 +1,119 @@
+"""A small campaign on the shipped reference, the real CHGNet and a real database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genmat.campaign.io import parse_campaign
+from genmat.database.store import Store, connect
+from genmat.reference.io import packaged_reference
+from genmat.settings import Settings
+from workflows.run import create_campaign, run_campaign
+
+CAMPAIGN = """
+name: {name}
+target:
+  properties:
+    - {{name: energy_above_hull, unit: eV/atom, max: 0.1}}
+    - {{name: volume_per_atom, unit: Å^3/atom, max: 40}}
+  chemistry: {{elements: [Li, Na, K, Mg, Ca, Sr, Ba, O, S, Se, F, Cl, Br], n_elements: {{min: 2, max: 3}}}}
+  n_atoms: {{min: 2, max: 5}}
+generate: {{n: 12, seed: 3, oversample: 4}}
+screen: {{max_relaxed: 4, hull_tolerance: 0.1, relax: {{fmax: 0.1, smax: 2}}}}
+learn: {{rounds: 2}}
+resources: {{generate_chunk: 5, screen_chunk: 2, workers: 1}}
+"""
+
+RUN = """
+import sys
+from genmat.campaign.io import parse_campaign
+from genmat.database.store import connect
+from genmat.settings import Settings
+from workflows.run import create_campaign, run_campaign
+if __name__ == "__main__":
+    with connect(Settings.load()) as store:
+        campaign = parse_campaign(sys.argv[1], source="test")
+        create_campaign(store, campaign)
+        run_campaign(store, campaign.name, report=lambda progress: print(progress.phase, progress.done, flush=True))
+    print("finished", flush=True)
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def reference() -> None:
+    """Skip where the shipped reference is absent."""
+    if not packaged_reference().is_file():
+        pytest.skip("the shipped reference is absent: genmat data build-reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A private database folder and how to run campaigns there."""
+
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "GENMAT_DATA_FOLDER": str(self.folder / "data"),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def open(self) -> Store:
+        return connect(Settings.load(data_folder=self.folder / "data"))
+
+    def start(self, text: str) -> subprocess.Popen[str]:
+        """Run a campaign in a process of its own."""
+        script = self.folder / "run.py"
+        script.write_text(RUN, encoding="utf-8")
+        command = [sys.executable, str(script), text]
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {**self.environment, "PYTHONPATH": root}
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=self.folder
+        )
+
+
+def outcome(store: Store, name: str) -> dict[str, Any]:
+    """Return what two runs of one campaign must agree on: ids, verdicts, counts, ranks, weights."""
+    candidates = list(store.candidates.iterate({"campaign": name}))
+    document = store.campaigns.require(name)
+    return {
+        "verdicts": {c.id: [(v.stage, v.passed, v.reason) for v in c.verdicts] for c in candidates},
+        "structures": {c.id: (c.structure_id, c.relaxed_structure_id) for c in candidates},
+        "ranks": {c.id: c.rank for c in candidates},
+        "rounds": [(r.round, r.phase, r.snapshot_id, r.weights, r.counts, r.ssun) for r in document.rounds],
+        "activities": sorted(a.id for a in store.provenance.iterate({"campaign": name})),
+        "properties": sorted(p["id"] for p in store.properties.project({}, ())),
+        "n_structures": store.structures.count(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An undisturbed run."""
+
+    store: Store
+    name: str
+    outcome: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory):
+    """Return the campaign run once without disturbance, its store still open."""
+    place = Place(tmp_path_factory.mktemp("undisturbed"))
+    store = place.open()
+    campaign = parse_campaign(CAMPAIGN.format(name="small"), source="test")
+    create_campaign(store, campaign)
+    run_campaign(store, campaign.name, workers=1)
+    yield Finished(store, campaign.name, outcome(store, campaign.name))
+    store.close()
