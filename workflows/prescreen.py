@@ -244,6 +244,7 @@ def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
         hull=snapshot.hull,
         scale=potential.scale,
         tolerance=work.campaign.screen.hull_tolerance,
+        covered_hull=work.campaign.screen.gates.covered_hull,
     )
     fields: dict[str, Any] = {}
     if "energy_above_hull" in verdict.values:

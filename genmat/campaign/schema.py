@@ -121,6 +121,12 @@ class Gates(CampaignModel):
         strict=True,
         description="Whether ionic compounds must be charge-neutral in common oxidation states (alloys are exempt).",
     )
+    covered_hull: bool = Field(
+        default=True,
+        strict=True,
+        description="Whether a compound falls where the hull consists of elements alone: the reference knows nothing that "
+        "competes with it, and its distance to the hull would be its formation energy.",
+    )
 
 
 class Relax(CampaignModel):

@@ -98,7 +98,8 @@ class CampaignProgress:
         if progress.phase == "generate":
             drawn = count(base)
             total = self._planned_draws(progress)
-            return drawn, max(drawn, total), f"drawn, {count({**base, 'status': 'active'})} valid and novel"
+            novel = count({**base, "verdicts": {"$elemMatch": {"stage": "novelty", "passed": True}}})
+            return drawn, max(drawn, total), f"drawn, {novel} valid and novel"
         relaxed = count({**base, "verdicts.stage": "relax"})
         selected = count({**base, "verdicts": {"$elemMatch": {"stage": "selection", "passed": True}}})
         stable = count({**base, "verdicts": {"$elemMatch": {"stage": "stability", "passed": True}}})

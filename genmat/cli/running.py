@@ -169,7 +169,7 @@ def _print_summary(store: Store, name: str, *, folder: Path, written: Sequence[P
             }
         )
         return
-    print_funnel(funnel(rows), title=f"campaign {name}, {len(document.rounds)} rounds")
+    print_funnel(funnel(rows), title=f"campaign {name}, all rounds")
     if best:
         columns, lines = best_rows(best)
         print_line()

@@ -60,13 +60,16 @@ class Option:
         Atomic number for each of its roles.
     volume_per_atom
         Predicted, Å³/atom.
+    base_score
+        Predicted log-odds that it is stable and on target.
     score
-        Predicted log-odds that it is worth relaxing.
+        The same with the learnt weights added.
     """
 
     template: Template
     elements: tuple[int, ...]
     volume_per_atom: float
+    base_score: float
     score: float
 
 
@@ -216,11 +219,10 @@ class TemplateGenerator:
         new = tuple(zip(elements, template.counts, strict=True))
         old = tuple(zip(template.elements, template.counts, strict=True))
         volume = self.library.volume.decorated(template.volume_per_atom, old, new)
-        score = stability_score(self.library, template, elements)
-        score += prepared.target_score.log_probability(new, volume)
-        score += sum(n * float(prepared.element_weights[z]) for z, n in new) / template.n_atoms
-        score += float(prepared.prototype_weights[template.prototype])
-        return Option(template, elements, volume, score)
+        base = stability_score(self.library, template, elements) + prepared.target_score.log_probability(new, volume)
+        learnt = sum(float(prepared.element_weights[z]) for z in elements)
+        learnt += float(prepared.prototype_weights[template.prototype])
+        return Option(template, elements, volume, base, base + learnt)
 
     def _ordered(self, options: Sequence[Option], uniforms: Iterator[float]) -> list[Option]:
         """Return the options in random order, the first with probability ∝ exp(score / T), and so on (Gumbel)."""
@@ -270,4 +272,5 @@ def _origin(option: Option, crystal: Crystal) -> dict[str, Any]:
         },
         "volume_factor": round(option.volume_per_atom / template.volume_per_atom, 6),
         "template_energy_above_hull": round(template.energy_above_hull, 6),
+        "base_score": round(option.base_score, 6),
     }

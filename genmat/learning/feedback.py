@@ -86,7 +86,7 @@ class Outcome:
     reason
         Of the verdict that ended it, ``Reason.OK`` if it passed them all.
     score
-        What the generator predicted (log-odds).
+        What the generator predicted without learnt weights, ``base_score`` of the draw's origin (log-odds).
     energy_above_hull
         eV/atom, after relaxation; ``None`` if it did not get so far.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from importlib import resources
@@ -116,7 +117,8 @@ def write_reference(reference: Reference, path: Path) -> None:
         )
         partial.replace(path)
     except OSError as err:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         msg = f"reference cannot be written to {path}: {err.strerror or err}"
         raise StorageError(msg) from err
 

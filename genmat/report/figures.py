@@ -198,6 +198,7 @@ def energy_figure(report: CampaignReport) -> Figure | None:
     tolerance = report.campaign.screen.hull_tolerance
     shape = {"type": "line", "x0": tolerance, "x1": tolerance, "yref": "paper", "y0": 0, "y1": 1}
     note = {"x": tolerance, "yref": "paper", "y": 1, "yanchor": "bottom", "text": f"τ = {tolerance:g} eV/atom"}
+    traces = _histograms(found, edges, x_label="eV/atom")
     return finish(
         traces,
         xaxis=axis("energy above hull (eV/atom)"),

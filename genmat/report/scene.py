@@ -100,7 +100,7 @@ def _bonds(symbols: list[str], positions: NDArray[np.float64]) -> tuple[tuple[in
     from pymatgen.core.periodic_table import Element
 
     radii = np.asarray([covalent_radius(symbol) for symbol in symbols])
-    is_metal = np.asarray([Element(symbol).is_metal for symbol in symbols])
+    is_metal: NDArray[np.bool_] = np.asarray([Element(symbol).is_metal for symbol in symbols], dtype=np.bool_)
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=2)
     near: NDArray[np.bool_] = np.less(distances, BOND_FACTOR * (radii[:, None] + radii[None]))
     if not is_metal.all():

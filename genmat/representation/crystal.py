@@ -83,7 +83,9 @@ class Crystal:
     lattice: LatticeParameters
 
     def __post_init__(self) -> None:
-        """Check everything that makes a crystal reconstructible."""
+        """Check everything that makes a crystal reconstructible; make the numbers plain ones."""
+        object.__setattr__(self, "number", int(self.number))
+        object.__setattr__(self, "lattice", tuple(map(float, self.lattice)))
         _check_orbits(self.orbits, space_group(self.number))
         if len(self.lattice) != _N_LATTICE_PARAMETERS:
             msg = f"lattice has {len(self.lattice)} parameters, expected a, b, c, alpha, beta, gamma"

@@ -1,8 +1,8 @@
 """Average minimum distances: a geometric fingerprint that does not depend on cell, origin or order of atoms.
 
-Widdowson, Mosca, Pulido, Cooper, Kurlin, MATCH Commun. Math. Comput. Chem. 87, 529 (2022),
-doi:10.46793/match.87-3.529W: AMD_k is the distance from an atom to its k-th nearest neighbour, averaged over the
-atoms of a primitive cell. It is invariant under isometries (mirror images included) and continuous: moving every
+Widdowson, Mosca, Pulido, Cooper, Kurlin, MATCH Communications in Mathematical and in Computer Chemistry 87, 529
+(2022), doi:10.46793/match.87-3.529W: AMD_k is the distance from an atom to its k-th nearest neighbour, averaged over
+the atoms of a primitive cell. It is invariant under isometries (mirror images included) and continuous: moving every
 atom by ε changes no component by more than 2ε.
 """
 

@@ -7,8 +7,8 @@ irrational fraction of a step, so that no length of few decimals lies on a bound
 
 Rounding means: crystals whose lengths differ by more than a step have different ids, and noise that shifts a length by
 δ splits an id with a probability of δ over the step. Means over many distances shift by much less than the atoms:
-of real crystals with noise of 1e-5 Å on every coordinate about one in a thousand gets another id, of those with 1e-4 Å
-about one in two hundred. Nearly equal crystals are therefore found by fingerprint and matcher, not by this id.
+of real crystals with noise of 1e-5 Å on every coordinate fewer than one in a thousand get another id, with 1e-4 Å about
+one in two hundred. Nearly equal crystals are therefore found by fingerprint and matcher, not by this id.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from genmat.errors import MissingReferenceError
+from genmat.reference.formula import parse_formula
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -20,7 +21,13 @@ LOWEST_FORMATION_ENERGY = -6.0
 
 
 def check_stability(
-    composition: Composition, energy_per_atom: float, *, hull: Hull, scale: EnergyScale, tolerance: float
+    composition: Composition,
+    energy_per_atom: float,
+    *,
+    hull: Hull,
+    scale: EnergyScale,
+    tolerance: float,
+    covered_hull: bool = True,
 ) -> Verdict:
     """Decide whether a relaxed crystal is stable within a tolerance.
 
@@ -36,6 +43,8 @@ def check_stability(
         Scale of the energy; must be that of the hull.
     tolerance
         τ: largest distance to the hull that counts as stable, eV/atom.
+    covered_hull
+        Whether a compound that competes with elements alone falls: its distance would be its formation energy.
 
     Returns
     -------
@@ -65,6 +74,12 @@ def check_stability(
     if formation < LOWEST_FORMATION_ENERGY:
         detail = f"formation energy {formation:.3f} eV/atom, plausible above {LOWEST_FORMATION_ENERGY:g} eV/atom"
         return Verdict.reject(Stage.STABILITY, Reason.IMPLAUSIBLE_ENERGY, detail, **values)
+    if covered_hull and len(composition) > 1 and all(len(parse_formula(phase.formula)) == 1 for phase in phases):
+        detail = (
+            f"the reference knows no compound that competes with {composition.reduced_formula}, only {competing}: "
+            f"its formation energy, {formation:.3f} eV/atom, says nothing about stability"
+        )
+        return Verdict.reject(Stage.STABILITY, Reason.MISSING_REFERENCE, detail, **values)
     side = "above" if above >= 0.0 else "below"
     detail = f"{abs(above):.3f} eV/atom {side} the hull, tolerance {tolerance:g} eV/atom; competes with {competing}"
     if above > tolerance:

@@ -80,7 +80,7 @@ _TEXTS = {
     Reason.EXPLODED: "the relaxation exploded",
     Reason.VOLUME_CHANGED: "the relaxation changed the volume too much",
     Reason.RELAXATION_FAILED: "the relaxation failed",
-    Reason.MISSING_REFERENCE: "the hull lacks an element",
+    Reason.MISSING_REFERENCE: "the hull lacks an element, or any compound that competes",
     Reason.ABOVE_HULL: "too far above the convex hull",
     Reason.IMPLAUSIBLE_ENERGY: "the energy is too low to be real",
     Reason.LOST_SYMMETRY: "no symmetry was left after relaxation",

@@ -14,7 +14,9 @@ from genmat.database.store import connect
 from genmat.settings import Settings
 
 
-@pytest.mark.parametrize(("phase", "expected"), [("generate", "4 drawn"), ("prescreen", "2 relaxed, 1 stable")])
+@pytest.mark.parametrize(
+    ("phase", "expected"), [("generate", "4 drawn, 2 valid and novel"), ("prescreen", "2 relaxed, 1 stable")]
+)
 def test_progress_in_a_pipe_is_a_line_for_each_chunk(salts, capfd, phase, expected):
     chunk = SimpleNamespace(round=0, n_rounds=2, phase=phase, done=1, total=3)
     with connect(Settings.load(), read_only=True) as store, CampaignProgress(store, "salts") as progress:

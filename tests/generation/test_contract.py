@@ -15,6 +15,7 @@ from genmat.errors import CampaignError
 from genmat.generation import Draw, Generator, ProposalWeights
 from genmat.representation.conversion import from_structure
 from genmat.representation.gene import gene
+from tests.conftest import REPOSITORY
 from tests.generation.textbook import context
 
 TARGETS = {
@@ -156,13 +157,8 @@ def test_processes_with_other_hash_seeds_and_threads_draw_the_same() -> None:
     )
     outputs = set()
     for seed, threads in (("0", "1"), ("12345", "2")):
-        environment = {
-            **os.environ,
-            "PYTHONHASHSEED": seed,
-            "OMP_NUM_THREADS": threads,
-            "OPENBLAS_NUM_THREADS": threads,
-        }
-        environment["PYTHONPATH"] = os.pathsep.join([str(folder.parents[1])])
+        threading = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        environment = {**os.environ, **threading, "PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY)}
         run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         outputs.add(run.stdout)
     assert len(outputs) == 1

@@ -36,7 +36,8 @@ FORMATION_ENERGIES = {
     "CaTiO3": -3.52, "SrTiO3": -3.53, "MgTiO3": -3.22, "Mg2TiO4": -3.15, "Li2O": -2.02, "Na2O": -1.45, "K2O": -1.22,
     "KMgF3": -3.47, "NaMgF3": -3.41, "CaCl2": -2.69, "MgCl2": -2.18, "SrCl2": -2.83, "Li2TiO3": -2.89, "K2TiO3": -2.71,
     "Ti3O5": -3.2, "TiO": -2.72, "CaZrO3": -3.63, "SrZrO3": -3.61, "Na2TiO3": -2.72, "NaCl3": -0.9, "K3Cl": -0.6,
-    "MgTi2O5": -3.13, "Mg3TiO5": -3.02, "LiTiO2": -2.81, "KCa2F5": -3.52, "K2CaF4": -3.29, "Ti4O7": -3.16, "KCl3": -0.85,
+    "MgTi2O5": -3.13, "Mg3TiO5": -3.02, "LiTiO2": -2.81, "KCa2F5": -3.52,
+    "K2CaF4": -3.29, "Ti4O7": -3.16, "KCl3": -0.85,
 }  # fmt: skip
 """Plausible formation energies, eV/atom."""
 

@@ -147,8 +147,8 @@ def test_browser_draws_all_figures_without_complaint_or_connection(page, browser
     n_plots = browser.evaluate("document.querySelectorAll('.plot[data-plot]').length")
     browser.evaluate("dispatchEvent(new Event('beforeprint'))")
     drawn = "document.querySelectorAll('.plot .main-svg:first-child').length"
-    waiting = f"new Promise(done => {{ const look = () => {drawn} >= {n_plots} ? done({drawn}) : setTimeout(look, 50); look(); }})"
-    assert browser.evaluate(waiting) == n_plots > 10
+    look = f"const look = () => {drawn} >= {n_plots} ? done({drawn}) : setTimeout(look, 50)"
+    assert browser.evaluate(f"new Promise(done => {{ {look}; look(); }})") == n_plots > 10
     assert browser.complaints() == []
     assert browser.requests() == [path.as_uri()]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 
+import numpy as np
 import pytest
 
 from genmat.errors import RepresentationError
@@ -40,6 +42,12 @@ def test_dictionary_round_trip_is_exact():
 
 def test_dictionary_has_the_documented_shape():
     assert ROCK_SALT.to_dict() == {"number": 225, "orbits": [["Na", "a", []], ["Cl", "b", []]], "lattice": list(CUBIC)}
+
+
+def test_numpy_numbers_become_plain_ones():
+    crystal = Crystal(np.int16(225), (Orbit("Cu", "a"),), np.array([3.6, 3.6, 3.6, 90, 90, 90], dtype=np.float32))
+    assert json.dumps(crystal.to_dict())
+    assert crystal == Crystal.from_dict(json.loads(json.dumps(crystal.to_dict())))
 
 
 def test_dictionary_round_trip_of_every_prototype_is_exact(prototype):

@@ -24,7 +24,7 @@ MAX_BYTES = 4_000_000
 MAX_SECONDS = 20.0
 """Longest time for one CIF text."""
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0
 """Longest time for the process to import what it needs; part of the first request only."""
 
 _CHUNK = 1 << 16

@@ -150,11 +150,12 @@ def _csv(path: Path) -> Iterator[SourceCrystal | StructureError]:
             material_id = str(row["material_id"])
             name = f"{material_id} of {path.name}"
             try:
+                labels = _labels(row, name=name)
                 if row.get("cif"):
                     structure = cif_reader.read(row["cif"], name=name)
                 else:
                     structure = read_cif(path.parent / (row.get("file") or ""), reader=cif_reader)
-                yield _from_structure(material_id, structure, labels=_labels(row, name=name), name=name)
+                yield _from_structure(material_id, structure, labels=labels, name=name)
             except StructureError as err:
                 yield err
 
