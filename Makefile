@@ -15,7 +15,8 @@ setup:  ## Make .venv with everything in it, mongod included; skips what is done
 demo: setup  ## Set up and run the quickstart campaign
 	$(BIN)/genmat run examples/quickstart.yaml
 
-test: setup  ## Set up and run the tests that take minutes at most
+test:  ## Set up and run the tests that take minutes at most
+	@bash tools/setup.sh tests
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 check: setup  ## Lint, format, types, layers, spelling

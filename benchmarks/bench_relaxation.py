@@ -1,7 +1,7 @@
 """Relax real generated structures with genmat and with ASE + CHGNet's own StructOptimizer, in one run.
 
-Both use every core: genmat with one single-threaded process a core, the rival with one single-threaded process a core as
-well (the fair choice: it is faster for it than one process with all threads). Both must meet genmat's criterion; the
+Both use every core, with one single-threaded process a core: the fair choice, as it is faster for the rival, too, than
+one process with all threads. Both must meet genmat's criterion; the
 rival stops at its own (largest row of forces and virial per atom below ``fmax``).
 
     python benchmarks/bench_relaxation.py [--structures N] [--fmax 0.05] [--file TABLE.parquet]
@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from machine import describe_machine
 
 if TYPE_CHECKING:
@@ -43,7 +42,9 @@ def main() -> None:
     structures = _from_table(options.file) if options.file else _proposed(options.structures)
     structures = structures[: options.structures]
     sizes = [len(structure) for structure in structures]
-    print(f"{len(structures)} structures of {min(sizes)} to {max(sizes)} atoms, fmax {options.fmax} eV/Å, {workers} processes")
+    print(
+        f"{len(structures)} structures of {min(sizes)} to {max(sizes)} atoms, fmax {options.fmax} eV/Å, {workers} processes"
+    )
     ours, our_time = _ours(structures, fmax=options.fmax, workers=workers)
     theirs, their_time = _theirs(structures, fmax=options.fmax, workers=workers)
     both = [i for i in range(len(structures)) if ours[i][1] and theirs[i][1]]
@@ -52,7 +53,9 @@ def main() -> None:
         converged = sum(result[1] for result in results)
         steps = float(np.mean([result[2] for result in results]))
         rate = 3600 * len(structures) / seconds
-        print(f"{name:>22}: {seconds:7.1f} s, {rate:8.0f} structures/h, {converged} converged, {steps:.0f} steps on average")
+        print(
+            f"{name:>22}: {seconds:7.1f} s, {rate:8.0f} structures/h, {converged} converged, {steps:.0f} steps on average"
+        )
     print(f"ratio: {their_time / our_time:.2f}")
     print(
         f"energy difference of the {len(both)} converged in both, meV/atom: median {np.median(difference):+.2f}, "

@@ -14,4 +14,5 @@ def describe_machine() -> str:
     models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {version(name)}" for name in ("genmat", "torch", "torch-sim-atomistic", "chgnet"))
-    return f"{models[0] if models else platform.processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; {packages}"
+    processor = models[0] if models else platform.processor()
+    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; {packages}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with everything in it; what is done already is skipped. Called by `make setup`.
 #
+#   tests    as the only argument: also what only the tests need, a browser
 #   PYTHON   interpreter to use (>= 3.12); found by itself if not given
 set -euo pipefail
 
@@ -124,4 +125,7 @@ if ! ldconfig -p 2>/dev/null | grep -q 'libcurl\.so\.4'; then
     debian_package libcurl4 "the embedded mongod (campaigns use the in-process store)" || true
 fi
 "$venv/bin/python" -m genmat.database.install
+if [[ "${1:-}" == tests ]] && ! command -v chromium google-chrome chromium-browser >/dev/null; then
+    debian_package chromium "the tests in a real browser" || true
+fi
 say "done: .venv is ready"

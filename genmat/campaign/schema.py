@@ -124,8 +124,8 @@ class Gates(CampaignModel):
     covered_hull: bool = Field(
         default=True,
         strict=True,
-        description="Whether a compound falls where the hull consists of elements alone: the reference knows nothing that "
-        "competes with it, and its distance to the hull would be its formation energy.",
+        description="Whether a compound falls where the hull consists of elements alone: the reference knows nothing "
+        "that competes with it, and its distance to the hull would be its formation energy.",
     )
 
 

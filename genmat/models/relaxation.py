@@ -95,7 +95,8 @@ def evaluate(
     structures: Sequence[Structure], *, model: ModelInterface, batch_atoms: int = 64
 ) -> Iterator[tuple[int, float]]:
     """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
-    evaluator: Any = model.energy_only() if hasattr(model, "energy_only") else model
+    energy_only: Any = getattr(model, "energy_only", None)
+    evaluator: Any = model if energy_only is None else energy_only()
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
     for batch in _batches(order, [len(structures[i]) for i in order], batch_atoms):
         energies = evaluator(_state([structures[i] for i in batch], model))["energy"].tolist()

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from genmat.report.figures import Figure, axis, finish
+from genmat.report.hull_data import NEAR_HULL
 from genmat.report.words import number, plotly_formula, plotly_text
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def _unstable_marker(points: Sequence[HullPoint], *, bar: bool) -> dict[str, Any
         marker |= {
             "symbol": "circle",
             "color": [round(point.energy_above_hull, 4) for point in points],
-            "colorscale": [[0, "var(--scale-low)"], [1, "var(--scale-high)"]],
+            "colorscale": [[0, "var(--scale-high)"], [1, "var(--scale-low)"]],
             "cmin": 0,
+            "cmax": NEAR_HULL,
+            "size": 7,
             "line": {"width": 0},
             "colorbar": {
                 "title": {"text": "eV/atom<br>above hull"},

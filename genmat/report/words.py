@@ -68,7 +68,8 @@ def number(value: float | None, decimals: int) -> str:
 
 def percent(fraction: float) -> str:
     """Return a fraction as a percentage; one digit after the point below 10 %."""
-    return f"{100 * fraction:.1f} %" if 0.0 < fraction < 0.1 else f"{100 * fraction:.0f} %"
+    decimals = 1 if 0.0 < fraction < 0.1 else 0
+    return f"{100 * fraction:.{decimals}f}\N{NO-BREAK SPACE}%"
 
 
 def unit(name: PropertyName) -> str:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_a_failed_draw_says_why(generator: Generator) -> None:
 
 def test_processes_with_other_hash_seeds_and_threads_draw_the_same() -> None:
     code = (
-        "from tests.generation.textbook import context, reference_of, textbook_crystals\n"
+        "from textbook import context, reference_of, textbook_crystals\n"
         "from genmat.generation import get_generator\n"
         "generator = get_generator('template', {}, reference=reference_of(textbook_crystals()))\n"
         "for draw in generator.draw(range(15), context=context()):\n"
@@ -158,7 +159,8 @@ def test_processes_with_other_hash_seeds_and_threads_draw_the_same() -> None:
     outputs = set()
     for seed, threads in (("0", "1"), ("12345", "2")):
         threading = {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        environment = {**os.environ, **threading, "PYTHONHASHSEED": seed, "PYTHONPATH": str(REPOSITORY)}
+        path = os.pathsep.join([str(REPOSITORY), str(Path(__file__).parent)])
+        environment = {**os.environ, **threading, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
         run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         outputs.add(run.stdout)
     assert len(outputs) == 1

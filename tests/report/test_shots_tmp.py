@@ -11,7 +11,7 @@ def test_shots(report, browser):
     print("render", time.time() - t, len(text) / 1e6)
     p = out / "report.html"
     p.write_text(text)
-    for name, w, dark in (("light", 1280, False), ("dark", 1280, True), ("phone", 390, False)):
+    for name, w, dark in (("dark", 1280, True),):
         t = time.time()
         browser.open(p, width=w, dark=dark)
         print(name, "open", time.time() - t)
@@ -52,3 +52,23 @@ def test_shots(report, browser):
         )
         (out / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
         print(browser.complaints())
+
+    browser.emulate(width=900, height=900, dark=False)
+    browser.send(
+        "Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "light"}]
+    )
+    browser.evaluate("dispatchEvent(new Event('beforeprint'))")
+    browser.evaluate("new Promise(r=>setTimeout(r,3000))")
+    shot = browser.send(
+        "Page.captureScreenshot",
+        format="png",
+        captureBeyondViewport=True,
+        clip={
+            "x": 0,
+            "y": 0,
+            "width": 900,
+            "height": browser.evaluate("document.documentElement.scrollHeight"),
+            "scale": 0.5,
+        },
+    )
+    (out / "print.png").write_bytes(base64.b64decode(shot["data"]))

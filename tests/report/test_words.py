@@ -33,7 +33,11 @@ def test_numbers_have_a_true_minus_and_no_negative_zero(value, text):
 
 
 def test_small_percentages_keep_a_digit():
-    assert (words.percent(0.053), words.percent(0.53), words.percent(0.0)) == ("5.3 %", "53 %", "0 %")
+    assert (words.percent(0.053), words.percent(0.53), words.percent(0.0)) == (
+        "5.3\N{NO-BREAK SPACE}%",
+        "53\N{NO-BREAK SPACE}%",
+        "0\N{NO-BREAK SPACE}%",
+    )
 
 
 def test_lattice_names_only_distinct_lengths_and_oblique_angles():

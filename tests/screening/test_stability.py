@@ -1,0 +1,66 @@
+"""Stability verdicts: against a small hull of invented energies."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core.composition import Composition
+
+from genmat.energy import EnergyScale
+from genmat.errors import EnergyScaleError
+from genmat.reference.entries import HullEntries
+from genmat.reference.hull import Hull
+from genmat.screening.stability import check_stability
+from genmat.screening.verdict import Reason
+
+SCALE = EnergyScale("chgnet-0.3.0", "PBE", "MP", "PBE", "MP2020")
+LI2O2 = Composition("Li2O2")
+
+
+@pytest.fixture(scope="module")
+def hull() -> Hull:
+    compositions = [Composition(formula) for formula in ("Li", "O2", "Li2O")]
+    return Hull(HullEntries.from_compositions(["li", "o", "li2o"], compositions, [-2.0, -5.0, -5.0]), scale=SCALE)
+
+
+def judge(hull: Hull, composition: Composition, energy: float, *, tolerance: float = 0.08, scale: EnergyScale = SCALE):
+    return check_stability(composition, energy, hull=hull, scale=scale, tolerance=tolerance)
+
+
+def test_a_crystal_within_the_tolerance_passes(hull):
+    verdict = judge(hull, LI2O2, -4.95)
+    assert verdict.passed
+    assert verdict.values["energy_above_hull"] == pytest.approx(0.05)
+    assert verdict.values["formation_energy_per_atom"] == pytest.approx(-4.95 + 3.5)
+
+
+def test_a_crystal_above_the_tolerance_falls_with_what_it_competes_with(hull):
+    verdict = judge(hull, LI2O2, -4.8)
+    assert verdict.reason is Reason.ABOVE_HULL
+    assert verdict.values["competing_phases"] == "0.750 Li2O (li2o) + 0.250 O2 (o)"
+    assert "0.200 eV/atom above the hull, tolerance 0.08" in verdict.detail
+
+
+def test_the_tolerance_itself_is_stable(hull):
+    assert judge(hull, Composition("Li"), -1.875, tolerance=0.125).passed
+
+
+def test_a_crystal_below_the_hull_passes(hull):
+    verdict = judge(hull, LI2O2, -5.2)
+    assert verdict.passed
+    assert "0.200 eV/atom below the hull" in verdict.detail
+
+
+def test_an_implausibly_low_energy_falls(hull):
+    assert judge(hull, LI2O2, -15.0).reason is Reason.IMPLAUSIBLE_ENERGY
+
+
+def test_an_element_without_reference_is_a_verdict_not_an_error(hull):
+    verdict = judge(hull, Composition("NaO"), -4.0)
+    assert verdict.reason is Reason.MISSING_REFERENCE
+    assert "Na" in verdict.detail
+
+
+def test_energies_of_another_scale_raise(hull):
+    other = EnergyScale("mace-mpa-0", "PBE", "MP", "PBE", "none")
+    with pytest.raises(EnergyScaleError, match="one energy scale"):
+        judge(hull, LI2O2, -4.9, scale=other)
