@@ -42,9 +42,8 @@ def main() -> None:
     structures = _from_table(options.file) if options.file else _proposed(options.structures)
     structures = structures[: options.structures]
     sizes = [len(structure) for structure in structures]
-    print(
-        f"{len(structures)} structures of {min(sizes)} to {max(sizes)} atoms, fmax {options.fmax} eV/Å, {workers} processes"
-    )
+    extent = f"{min(sizes)} to {max(sizes)} atoms"
+    print(f"{len(structures)} structures of {extent}, fmax {options.fmax} eV/Å, {workers} processes")
     ours, our_time = _ours(structures, fmax=options.fmax, workers=workers)
     theirs, their_time = _theirs(structures, fmax=options.fmax, workers=workers)
     both = [i for i in range(len(structures)) if ours[i][1] and theirs[i][1]]
@@ -53,9 +52,7 @@ def main() -> None:
         converged = sum(result[1] for result in results)
         steps = float(np.mean([result[2] for result in results]))
         rate = 3600 * len(structures) / seconds
-        print(
-            f"{name:>22}: {seconds:7.1f} s, {rate:8.0f} structures/h, {converged} converged, {steps:.0f} steps on average"
-        )
+        print(f"{name:>22}: {seconds:7.1f} s, {rate:8.0f} structures/h, {converged} converged, {steps:.0f} steps each")
     print(f"ratio: {their_time / our_time:.2f}")
     print(
         f"energy difference of the {len(both)} converged in both, meV/atom: median {np.median(difference):+.2f}, "

@@ -190,8 +190,7 @@ class Resources(CampaignModel):
         int | Literal["auto"],
         BeforeValidator(check_workers),
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
-    ] = Field(default="auto", description="Processes that relax side by side; auto: one a core.")
-    threads: Annotated[Count, Field(le=1024)] = Field(default=1, description="Threads of each process.")
+    ] = Field(default="auto", description="Processes that relax side by side, one thread each; auto: one a core.")
     generate_chunk: Annotated[Count, Field(le=100_000)] = Field(default=50, description="Draws in one generation job.")
     screen_chunk: Annotated[Count, Field(le=100_000)] = Field(
         default=20, description="Structures in one relaxation job."

@@ -79,8 +79,7 @@ def render(report: CampaignReport) -> str:
     """
     best = report.accepted[:N_BEST]
     plots = _plots(report)
-    pictures = [_picture(candidate, candidate.structure) for candidate in best if candidate.structure is not None]
-    pictures = pictures[:N_PICTURES]
+    pictures = [_picture(c, c.structure) for c in best[:N_PICTURES] if c.structure is not None]
     plots |= {picture.name: picture.numbers for picture in pictures}
     scripts = {"plotly": read_plotly_script(), "page": read_template("report.js")}
     drawn, _, kept = space_group_counts(report)

@@ -11,6 +11,7 @@ so that the fit is linear and needs no starting values. At the minimum x0, V0 = 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,32 +90,37 @@ def fit_birch_murnaghan(volumes: ArrayLike, energies: ArrayLike) -> EquationOfSt
     if not (np.isfinite(v).all() and np.isfinite(e).all()) or v.min() <= 0.0:
         return FitFailure("a volume or an energy is not finite, or a volume is not positive")
     scale = float(np.median(v))
-    x: NDArray[np.float64] = (v / scale) ** (-2.0 / 3.0)
-    curve = np.polynomial.Polynomial.fit(x, e, 3).convert()
-    minima = [
-        float(root.real)
-        for root in curve.deriv().roots()
-        if abs(root.imag) < 1e-9
-        and float(x.min()) <= float(root.real) <= float(x.max())
-        and curve.deriv(2)(root.real) > 0.0
-    ]
-    if not minima:
+    y: NDArray[np.float64] = (v / scale) ** (-2.0 / 3.0) - 1.0
+    curve = np.polynomial.Polynomial.fit(y, e, 3).convert()
+    minimum = _cubic_minimum(*curve.convert().coef) if len(curve.coef) == 4 else None
+    if minimum is None or not float(y.min()) <= minimum <= float(y.max()):
         return FitFailure(f"no energy minimum between {v.min():.4g} and {v.max():.4g} Å^3")
-    residual = float(np.sqrt(np.mean((curve(x) - e) ** 2)))
+    residual = float(np.sqrt(np.mean((curve(y) - e) ** 2)))
     span = float(np.ptp(e))
     if residual > MAX_RELATIVE_RESIDUAL * span:
         return FitFailure(f"energies scatter by {residual:.2g} eV about the fit, their span is {span:.2g} eV")
-    x0 = min(minima, key=lambda root: float(curve(root)))
-    curvature, third = float(curve.deriv(2)(x0)), float(curve.deriv(3)(x0))
+    x0 = 1.0 + minimum
+    curvature, third = float(curve.deriv(2)(minimum)), float(curve.deriv(3)(minimum))
     # x is (V / scale)^(-2/3), therefore V0^(-7/3) of equation (2) becomes (V0 / scale)^(-7/3) / scale.
     reduced = x0**-1.5
     return EquationOfState(
         volume=scale * reduced,
-        energy=float(curve(x0)),
+        energy=float(curve(minimum)),
         bulk_modulus=4.0 / 9.0 * curvature * reduced ** (-7.0 / 3.0) / scale * EV_PER_CUBIC_ANGSTROM,
         pressure_derivative=4.0 + 2.0 / 3.0 * x0 * third / curvature,
         residual=residual,
     )
+
+
+def _cubic_minimum(_: float, c1: float, c2: float, c3: float) -> float | None:
+    """Return where c1 y + c2 y² + c3 y³ has its minimum, in a form that is stable for small c3; ``None`` if nowhere."""
+    discriminant = 4.0 * c2 * c2 - 12.0 * c1 * c3
+    if discriminant <= 0.0:
+        return None
+    curvature = math.sqrt(discriminant)
+    if c2 > 0.0:
+        return -2.0 * c1 / (2.0 * c2 + curvature)
+    return None if c3 == 0.0 else (curvature - 2.0 * c2) / (6.0 * c3)
 
 
 def scaled_structures(structure: Structure, *, scales: Sequence[float] = VOLUME_SCALES) -> list[Structure]:

@@ -46,7 +46,7 @@ def test_campaign_does_not_change() -> None:
 @pytest.mark.parametrize(
     ("left", "right"),
     [
-        ("", "resources: {workers: 7, threads: 3, generate_chunk: 9, screen_chunk: 2}"),
+        ("", "resources: {workers: 7, generate_chunk: 9, screen_chunk: 2}"),
         ("", "screen: {hull_tolerance: 0.08}"),
         ("target: {chemistry: {elements: [Li, O]}}", "target: {chemistry: {elements: [O, Li, O]}}"),
         ("target: {symmetry: {space_groups: [225, 62]}}", "target: {symmetry: {space_groups: [Pnma, Fm-3m]}}"),

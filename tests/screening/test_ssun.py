@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from scipy.stats import binomtest
@@ -27,7 +28,8 @@ DEFINITION = SsunDefinition(
     matcher="StructureMatcher",
     symprec=0.01,
 )
-GOOD = DrawOutcome(*[True] * 6)
+NAMES = ("valid", "symmetric_before", "symmetric_after", "stable", "unique", "novel")
+GOOD = DrawOutcome(**dict.fromkeys(NAMES, True))
 REFUSED = Verdict.reject
 
 
@@ -62,7 +64,7 @@ def test_undecided_draws_count_as_failures_and_raise_the_upper_bound():
 
 
 def test_lost_symmetry_separates_before_from_after():
-    lost = DrawOutcome(True, True, False, True, True, True)
+    lost = replace(GOOD, symmetric_after=False)
     report = ssun([lost, GOOD], definition=DEFINITION)
     assert report.proportions["ssun_before"].fraction == 1.0
     assert report.proportions["ssun_after"].fraction == 0.5
@@ -70,11 +72,7 @@ def test_lost_symmetry_separates_before_from_after():
 
 
 def test_no_subset_is_larger_than_its_parts():
-    outcomes = [
-        GOOD,
-        DrawOutcome(True, True, True, False, True, True),
-        DrawOutcome(True, False, False, True, True, True),
-    ]
+    outcomes = [GOOD, *(replace(GOOD, **{name: False}) for name in NAMES)]
     proportions = ssun(outcomes, definition=DEFINITION).proportions
     assert proportions["ssun_after"].successes <= proportions["sun"].successes
     assert proportions["sun"].successes <= min(proportions[name].successes for name in ("stable", "unique", "novel"))

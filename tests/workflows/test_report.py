@@ -107,18 +107,19 @@ def reference(tmp_path_factory) -> tuple[Path, Reference]:
     return path, made
 
 
-@pytest.fixture
-def settings(tmp_path, monkeypatch, reference) -> Settings:
-    """Name a database in this process and the small reference."""
-    for name in os.environ:
-        if name.startswith("GENMAT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("GENMAT_REFERENCE", str(reference[0]))
-    return Settings(data_folder=tmp_path / "data", mongod="/bin/false")
+@pytest.fixture(scope="module", autouse=True)
+def _environment(tmp_path_factory, reference) -> Iterator[None]:
+    """Keep the developer's settings out, and name the small reference."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("GENMAT_"):
+                patch.delenv(name)
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        patch.setenv("GENMAT_REFERENCE", str(reference[0]))
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def campaign() -> Campaign:
     return Campaign.from_dict(
         {
@@ -130,9 +131,10 @@ def campaign() -> Campaign:
     )
 
 
-@pytest.fixture
-def filled(settings, campaign, reference) -> Iterator[Filled]:
-    """Fill a database through its own interface."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory, campaign, reference) -> Iterator[Filled]:
+    """Fill a database in this process through its own interface; no test changes it."""
+    settings = Settings(data_folder=tmp_path_factory.mktemp("data"), mongod="/bin/false")
     hull, identifier = reference[1].hull(), reference[1].id
     with connect(settings) as store:
         store.campaigns.create(
@@ -288,7 +290,8 @@ def test_crystals_that_lost_their_rank_go_and_strangers_stay(filled, tmp_path):
     assert (folder / "mine.cif").read_text() == "mine"
 
 
-def test_campaign_that_has_not_begun_has_outputs(settings, campaign, tmp_path):
+def test_campaign_that_has_not_begun_has_outputs(campaign, tmp_path):
+    settings = Settings(data_folder=tmp_path / "data", mongod="/bin/false")
     with connect(settings) as store:
         store.campaigns.create(
             CampaignDocument(
