@@ -40,8 +40,8 @@ _PRIMITIVE_VECTORS = {
 _TO_PRIMITIVE = {name: np.rint(np.linalg.inv(vectors)) for name, vectors in _PRIMITIVE_VECTORS.items()}
 """Integer matrices M with x_primitive = x_conventional @ M."""
 
-_ON_IMAGE = 1e-4
-"""Largest distance (fractional) of an idealised atom from the image it is said to lie on."""
+_ON_IMAGE = (1e-5, 2e-3)
+"""Fractional distances of an idealised atom from the image it lies on: as it should be, and at the very worst."""
 
 _ORDERING_STEP = 1e-6
 """Free coordinates of equivalent atoms are compared in steps of this when the representative is chosen."""
@@ -207,12 +207,12 @@ def _solve_orbits(cell: Standardized, symbols: list[str]) -> tuple[Orbit, ...]:
     relative = cell.points - translations[kind]
     solved = np.einsum("nij,nj->ni", solvers[kind], relative) % 1.0
     residual = relative - np.einsum("nij,nj->ni", matrices[kind], solved)
-    on_first = np.abs(residual - np.rint(residual)).max(axis=1) < _ON_IMAGE
+    off = np.digitize(np.abs(residual - np.rint(residual)).max(axis=1), _ON_IMAGE)  # 0 on the image, 2 elsewhere
     steps = np.rint(solved / _ORDERING_STEP) % round(1 / _ORDERING_STEP)
-    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], ~on_first, cell.orbit_of))
+    order = np.lexsort((steps[:, 2], steps[:, 1], steps[:, 0], off, cell.orbit_of))
     representatives = order[np.unique(cell.orbit_of[order], return_index=True)[1]]
-    if not on_first[representatives].all():
-        atom = int(representatives[~on_first[representatives]][0])
+    if off[representatives].max() == len(_ON_IMAGE):
+        atom = int(representatives[off[representatives].argmax()])
         msg = (
             f"{symbols[atom]} at {cell.points[atom].round(4).tolist()} does not lie on Wyckoff position "
             f"{letters[atom]} of space group {group.number}: try another symprec"

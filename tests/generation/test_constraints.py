@@ -62,8 +62,7 @@ def test_templates_of_similar_chemistry_are_preferred(library: TemplateLibrary) 
     pool = pool_of(library, Target(chemistry={"elements": ["Li", "Na", "K", "Cl", "Br"], "n_elements": {"min": 2}}))
     odds = dict(zip(pool.templates, np.diff(pool.cumulative, prepend=0.0).tolist(), strict=True))
     of = {t.elements: p for t, p in odds.items()}
-    assert of[Z["Na"], Z["Br"]] > 2.0 * of[Z["Fe"], Z["Al"]] if (Z["Fe"], Z["Al"]) in of else True
-    assert of[Z["Na"], Z["Br"]] > 2.0 * of[Z["Ca"], Z["O"]]
+    assert of[Z["Na"], Z["Br"]] > of[Z["Rb"], Z["Br"]] > of[Z["Ca"], Z["S"]]
 
 
 def test_a_pick_follows_the_probabilities(library: TemplateLibrary) -> None:

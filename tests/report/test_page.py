@@ -197,6 +197,24 @@ def test_page_fits_a_phone_and_follows_a_dark_theme(opened):
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [760, 961, 1100])
+def test_nothing_sticks_out_of_a_window(opened, width):
+    opened.emulate(width=width, height=800, dark=False)
+    assert opened.evaluate("document.documentElement.scrollWidth") == width
+    table = "document.querySelector('.best')"
+    assert opened.evaluate(f"{table}.scrollWidth <= {table}.parentElement.clientWidth")
+
+
+@pytest.mark.browser
+def test_figures_keep_to_their_places_when_the_window_changes(opened):
+    opened.emulate(width=820, height=900, dark=False)
+    opened.evaluate("new Promise(done => setTimeout(done, 600))")
+    heights = "[plot.clientHeight, plot.querySelector('.main-svg').clientHeight]"
+    for place, drawing in opened.evaluate(f"[...document.querySelectorAll('.plot')].map(plot => {heights})"):
+        assert place == drawing > 200
+
+
+@pytest.mark.browser
 def test_browser_runs_no_hostile_script(evil_page, browser, write_page):
     browser.open(write_page(evil_page))
     browser.evaluate("window.alert = () => { throw new Error('hostile script ran'); }")

@@ -64,3 +64,25 @@ def test_energies_of_another_scale_raise(hull):
     other = EnergyScale("mace-mpa-0", "PBE", "MP", "PBE", "none")
     with pytest.raises(EnergyScaleError, match="one energy scale"):
         judge(hull, LI2O2, -4.9, scale=other)
+
+
+def test_a_compound_that_competes_with_elements_alone_has_no_reference(hull):
+    compositions = [Composition(formula) for formula in ("Li", "O2", "Li2O", "Na")]
+    wider = Hull(
+        HullEntries.from_compositions(["li", "o", "li2o", "na"], compositions, [-2.0, -5.0, -5.0, -1.3]), scale=SCALE
+    )
+    verdict = judge(wider, Composition("NaO"), -4.0)
+    assert verdict.reason is Reason.MISSING_REFERENCE
+    assert verdict.values["energy_above_hull"] == pytest.approx(verdict.values["formation_energy_per_atom"])
+    assert "knows no compound that competes with" in verdict.detail
+
+
+def test_a_bare_hull_may_be_allowed(hull):
+    compositions = [Composition(formula) for formula in ("Na", "O2")]
+    bare = Hull(HullEntries.from_compositions(["na", "o"], compositions, [-1.3, -5.0]), scale=SCALE)
+    verdict = check_stability(Composition("NaO"), -4.0, hull=bare, scale=SCALE, tolerance=0.08, covered_hull=False)
+    assert verdict.passed
+
+
+def test_an_element_competes_with_itself_and_needs_no_compound(hull):
+    assert judge(hull, Composition("O2"), -5.0).passed

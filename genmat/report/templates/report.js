@@ -34,6 +34,9 @@
       margin: { l: 10, r: narrow ? 22 : 34, t: figure.layout.showlegend === false ? 26 : 44, b: 48 },
       ...figure.layout,
     };
+    // The element has the height and not the layout, which forgets it whenever the window changes.
+    element.style.height = `${layout.height}px`;
+    delete layout.height;
     for (const side of ["xaxis", "yaxis"]) if (layout[side]) layout[side] = { ...axis, ...layout[side] };
     const options = { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false };
     return Plotly.react(element, themed(figure.data), themed(layout), options).then(() => {

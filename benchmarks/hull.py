@@ -1,0 +1,119 @@
+"""Measure hulls of the reference: time of a query, and the largest difference from pymatgen's phase diagrams.
+
+    python benchmarks/hull.py [--reference reference.parquet] [--systems 60] [--seed 0]
+
+Times are medians over queries in seconds of wall time; run it on an idle machine. The comparison takes random chemical
+systems of two to six elements that hold at least one compound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from machine import describe_machine
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core.composition import Composition
+
+from genmat.reference.entries import SYMBOLS, system_key, system_name, system_numbers
+from genmat.reference.io import load_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genmat.reference.hull import Hull
+
+N_WARM = 200
+QUERIES = "Li-Fe-P-O-Mn-Co-Na-S".split("-")
+
+
+def seconds(function: Callable[[], object]) -> float:
+    """Return the wall time of one call."""
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def random_systems(hull: Hull, n_systems: int, *, seed: int) -> list[int]:
+    """Return chemical systems that are the union of two random compounds' systems, of at most six elements."""
+    random = np.random.default_rng(seed)
+    compounds = sorted({fractions.key for fractions in hull.entries.compositions if len(fractions.numbers) > 1})
+    chosen: list[int] = []
+    while len(chosen) < n_systems:
+        left, right = (compounds[i] for i in random.integers(len(compounds), size=2))
+        key = left if len(chosen) % 2 else left | right
+        if key.bit_count() <= 6:
+            chosen.append(key)
+    return chosen
+
+
+def compare(hull: Hull, systems: list[int]) -> tuple[float, float, float]:
+    """Return the largest difference from pymatgen (eV/atom), its time and ours (s) over some chemical systems."""
+    keys = [fractions.key for fractions in hull.entries.compositions]
+    worst = theirs = ours = 0.0
+    for system in systems:
+        rows = [row for row, key in enumerate(keys) if key & ~system == 0]
+        compositions = [Composition(hull.entries.formulas[row]) for row in rows]
+        energies = hull.entries.energies[rows]
+        entries = [PDEntry(c, e * c.num_atoms) for c, e in zip(compositions, energies, strict=True)]
+        start = time.perf_counter()
+        diagram = PhaseDiagram(entries)
+        expected = np.array([diagram.get_e_above_hull(entry) for entry in entries])
+        theirs += time.perf_counter() - start
+        start = time.perf_counter()
+        found = hull.energies_above_hull(compositions, energies, scale=hull.scale)
+        ours += time.perf_counter() - start
+        difference = float(np.abs(found - expected).max())
+        worst = max(worst, difference)
+        if difference > 1e-9:
+            print(f"  {system_name(system)}: differs by {difference:.2e} eV/atom")
+    return worst, theirs, ours
+
+
+def main() -> None:
+    """Print the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--reference", type=Path, default=None, help="reference file; default: the packaged one")
+    parser.add_argument("--systems", type=int, default=60, help="chemical systems to compare with pymatgen")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")
+    print(describe_machine())
+
+    loading = seconds(lambda: load_reference(arguments.reference))
+    reference = load_reference(arguments.reference)
+    print(f"reference of {len(reference):,} crystals loaded in {loading:.2f} s")
+    building = seconds(reference.hull)
+    hull = reference.hull()
+    print(f"hull of {len(hull.entries):,} entries indexed in {building:.2f} s")
+
+    for size in range(2, len(QUERIES) + 1):
+        composition = Composition(dict.fromkeys(QUERIES[:size], 1))
+        fresh = reference.hull()
+        first = seconds(lambda fresh=fresh, c=composition: fresh.energy_above_hull(c, -4.0, scale=fresh.scale))
+        later = [
+            seconds(lambda c=composition: hull.energy_above_hull(c, -4.0, scale=hull.scale)) for _ in range(N_WARM)
+        ]
+        print(f"{'-'.join(QUERIES[:size])}: first query {first * 1e3:.1f} ms, later {np.median(later) * 1e6:.1f} µs")
+
+    many = [Composition(dict.fromkeys(pair, 1)) for pair in combinations(QUERIES, 4)] * 20
+    hull.energies_above_hull(many, np.zeros(len(many)), scale=hull.scale)
+    batch = seconds(lambda: hull.energies_above_hull(many, np.zeros(len(many)), scale=hull.scale))
+    print(f"batch of {len(many)}: {batch / len(many) * 1e6:.1f} µs a crystal")
+    everything = seconds(reference.hull().entries_above_hull)
+    print(f"distances of all {len(hull.entries):,} entries to their own hull, from scratch: {everything:.1f} s")
+
+    systems = random_systems(hull, arguments.systems, seed=arguments.seed)
+    largest = max(systems, key=lambda key: key.bit_count())
+    print(f"{len(systems)} random systems, the largest of {len(system_numbers(largest))} elements")
+    worst, theirs, ours = compare(hull, systems)
+    print(f"largest difference from pymatgen {worst:.1e} eV/atom; pymatgen {theirs:.1f} s, genmat {ours:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
