@@ -16,3 +16,13 @@ def describe_machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("genmat", "torch", "torch-sim-atomistic", "chgnet"))
     processor = models[0] if models else platform.processor()
     return f"{processor}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; {packages}"
+
+
+def shared_data() -> Path:
+    """Return the folder of real crystals that some benchmarks measure over; end the script where there is none."""
+    root = Path(os.environ.get("GENMAT_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    folder = root / "data"
+    if not (folder / "mp_structures.parquet").is_file():
+        print(f"not measured: no mp_structures.parquet in {folder}, set GENMAT_SHARED to its parent")
+        raise SystemExit(0)
+    return folder

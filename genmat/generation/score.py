@@ -41,8 +41,6 @@ class Features:
         structure.
     electronegativity_change
         Root mean square of the change of electronegativity over the atoms.
-    order_flips
-        Share of the pairs of roles whose order of electronegativity turns round.
     compatibility
         Mean log-odds that two of the elements occur in one compound, weighted with x_i x_j.
     least_compatibility
@@ -60,7 +58,6 @@ class Features:
     unseen: float
     size_mismatch: float
     electronegativity_change: float
-    order_flips: float
     compatibility: float
     least_compatibility: float
     template_energy_above_hull: float
@@ -75,17 +72,14 @@ def features(library: TemplateLibrary, template: Template, elements: Sequence[in
     odds = [float(library.similarity[old, new]) if old != new else 0.0 for old, new in pairs]
     growth = [math.log(library.volume.element_volume(new) / library.volume.element_volume(old)) for old, new in pairs]
     mean = sum(x * g for x, g in zip(fractions, growth, strict=True))
-    before = [electronegativity(SYMBOLS[z]) for z in template.elements]
-    after = [electronegativity(SYMBOLS[z]) for z in elements]
-    flips, together, weight, least = 0, 0.0, 0.0, 0.0
+    shifts = [electronegativity(SYMBOLS[new]) - electronegativity(SYMBOLS[old]) for old, new in pairs]
+    together, weight, least = 0.0, 0.0, 0.0
     for i in range(n_roles):
         for j in range(i):
-            flips += (before[i] - before[j]) * (after[i] - after[j]) < 0.0
             value, product = float(library.compatibility[elements[i], elements[j]]), fractions[i] * fractions[j]
             together += product * value
             weight += product
             least = value if weight == product else min(least, value)
-    n_pairs = n_roles * (n_roles - 1) // 2
     return Features(
         similarity=sum(x * s for x, s in zip(fractions, odds, strict=True)),
         least_similarity=min(odds),
@@ -94,19 +88,31 @@ def features(library: TemplateLibrary, template: Template, elements: Sequence[in
         unseen=sum((template.prototype, role, z) not in library.known_roles for role, z in enumerate(elements))
         / n_roles,
         size_mismatch=math.sqrt(sum(x * (g - mean) ** 2 for x, g in zip(fractions, growth, strict=True))),
-        electronegativity_change=math.sqrt(
-            sum(x * (b - a) ** 2 for x, a, b in zip(fractions, before, after, strict=True))
-        ),
-        order_flips=flips / n_pairs if n_pairs else 0.0,
-        compatibility=together / weight if n_pairs else 0.0,
+        electronegativity_change=math.sqrt(sum(x * s**2 for x, s in zip(fractions, shifts, strict=True))),
+        compatibility=together / weight if weight else 0.0,
         least_compatibility=least,
         template_energy_above_hull=template.energy_above_hull,
         ionic=float(is_ionic([SYMBOLS[z] for z in elements])),
     )
 
 
-INTERCEPT = 1.0
-COEFFICIENTS = Features(0.5, 0.3, 0.0, -0.2, -0.3, -3.0, -0.5, -0.3, 0.4, 0.2, -2.0, 0.0)
+INTERCEPT = 2.055
+"""c_0 of equation (1)."""
+
+COEFFICIENTS = Features(
+    similarity=0.245,
+    least_similarity=0.384,
+    changed=-0.836,
+    roles_changed=-0.294,
+    unseen=-0.268,
+    size_mismatch=-0.907,
+    electronegativity_change=-0.204,
+    compatibility=0.348,
+    least_compatibility=0.257,
+    template_energy_above_hull=-3.966,
+    ionic=-0.195,
+)
+"""c of equation (1), each per unit of its feature."""
 
 
 def stability_score(library: TemplateLibrary, template: Template, elements: Sequence[int]) -> float:

@@ -3,7 +3,7 @@
 spglib decides. One shortcut: spglib names the letters of groups with the point group m-3m in 2 to 20 ms a crystal,
 where the others take 0.5 ms. A crystal whose lattice is metrically cubic is therefore shown to moyo first, with *half*
 the tolerance. If that is enough for m-3m, nothing higher exists for the full tolerance to find, and moyo's answer is
-taken; every crystal near a threshold is left to spglib. ``benchmarks/round_trip.py`` counts where the two differ.
+taken; every crystal near a threshold is left to spglib. ``benchmarks/bench_round_trip.py`` counts where the two differ.
 """
 
 from __future__ import annotations

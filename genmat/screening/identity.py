@@ -5,7 +5,7 @@ models. It is asked only about pairs of one reduced formula whose fingerprints d
 of two crystals is known by gene and fingerprint alone, they are the same if the fingerprints differ by at most
 ``SAME_GENE`` (equal genes) or ``ANY_GENE`` (whatever the genes).
 
-Measured against the matcher, asked about every pair of one formula (``benchmarks/novelty.py``):
+Measured against the matcher, asked about every pair of one formula (``benchmarks/bench_novelty.py``):
 
 - ``WINDOW`` loses none of the 407 matches between 1,999 generated and 85,598 known crystals, and 1 in 4,000 of those
   among the known ones;

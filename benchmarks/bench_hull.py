@@ -1,6 +1,6 @@
 """Measure hulls of the reference: time of a query, and the largest difference from pymatgen's phase diagrams.
 
-    python benchmarks/hull.py [--reference reference.parquet] [--systems 60] [--seed 0]
+    python benchmarks/bench_hull.py [--reference reference.parquet] [--systems 60] [--seed 0]
 
 Times are medians over queries in seconds of wall time; run it on an idle machine. The comparison takes random chemical
 systems of two to six elements that hold at least one compound.
@@ -20,7 +20,7 @@ from machine import describe_machine
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core.composition import Composition
 
-from genmat.reference.entries import SYMBOLS, system_key, system_name, system_numbers
+from genmat.reference.entries import system_name, system_numbers
 from genmat.reference.io import load_reference
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from genmat.reference.hull import Hull
 
 N_WARM = 200
-QUERIES = "Li-Fe-P-O-Mn-Co-Na-S".split("-")
+QUERIES = ["Li", "Fe", "P", "O", "Mn", "Co", "Na", "S"]
 
 
 def seconds(function: Callable[[], object]) -> float:

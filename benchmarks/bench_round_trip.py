@@ -1,6 +1,6 @@
 """Measure Structure → x → Structure over a table of real crystals.
 
-    python benchmarks/round_trip.py ../shared/data/mp_structures.parquet --processes 2 --output failures.json
+    python benchmarks/bench_round_trip.py ../shared/data/mp_structures.parquet --processes 2 --output failures.json
 
 Every crystal of the table is converted to x and back. It counts as equal when spglib finds the same space group in the
 input and in what came back (same symprec), and both are the same structure; the others are listed with their reason.
@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
@@ -26,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow.parquet as pq
-import spglib
+from machine import describe_machine, shared_data
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.structure import Structure
 
@@ -157,25 +155,12 @@ def measure_chunk(task: tuple[str, int, int, bool]) -> Part:
     return Part(len(rows), n_atoms, failures, dict(watch.seconds))
 
 
-def machine() -> str:
-    """Return what the numbers were measured on."""
-    model = platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [x for x in cpuinfo.read_text(encoding="utf-8").splitlines() if x.startswith("model name")]
-        model = names[0].split(":", 1)[1].strip() if names else model
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    return (
-        f"{model}, {os.cpu_count()} cores, load {load}, Python {platform.python_version()}, spglib {spglib.__version__}"
-    )
-
-
 def report(parts: list[Part], wall: float, output: Path | None) -> None:
     """Print the numbers; write the failures to ``output``."""
     n_crystals = sum(part.n_crystals for part in parts)
     failures = [failure for part in parts for failure in part.failures]
     seconds = {name: sum(part.seconds[name] for part in parts) for name in parts[0].seconds}
-    print(machine())
+    print(describe_machine())
     atoms = sum(part.n_atoms for part in parts) / n_crystals
     print(f"{n_crystals} crystals, {atoms:.1f} atoms on average, {wall:.0f} s wall time, symprec {SYMPREC} Å")
     print(f"{n_crystals - len(failures)} came back equal ({100 * (1 - len(failures) / n_crystals):.3f} %)")
@@ -191,7 +176,7 @@ def report(parts: list[Part], wall: float, output: Path | None) -> None:
 def main() -> None:
     """Run the measurement and print it."""
     parser = argparse.ArgumentParser(description="Measure Structure → x → Structure over a table of real crystals.")
-    parser.add_argument("parquet", type=Path, help=f"table with {', '.join(COLUMNS)}")
+    parser.add_argument("parquet", type=Path, nargs="?", help=f"table with {', '.join(COLUMNS)}")
     parser.add_argument("--processes", type=int, default=1, help="worker processes")
     parser.add_argument(
         "--limit", type=int, help=f"about so many rows, in chunks of {CHUNK} spread evenly; default all"
@@ -199,6 +184,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="JSON file for the failures")
     parser.add_argument("--matcher-only", action="store_true", help="let StructureMatcher decide everywhere")
     options = parser.parse_args()
+    options.parquet = options.parquet or shared_data() / "mp_structures.parquet"
     n_rows = pq.read_metadata(options.parquet).num_rows
     starts = list(range(0, n_rows, CHUNK))
     if options.limit is not None:
