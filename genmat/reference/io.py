@@ -64,7 +64,7 @@ def load_reference(path: Path | None = None) -> Reference:
     """
     place = packaged_reference() if path is None else path
     try:
-        table = pq.read_table(place, memory_map=True)
+        table = pq.ParquetFile(place, memory_map=True).read()
     except FileNotFoundError as err:
         msg = f"reference {place} does not exist: {REBUILD}"
         raise ReferenceDataError(msg) from err
@@ -162,28 +162,46 @@ def _reference(table: pa.Table, metadata: ReferenceMetadata) -> Reference:
     """Return the reference of a table, columns copied out of it."""
     columns = {name: table.column(name).combine_chunks() for name in COLUMNS.names}
     n_rows = table.num_rows
-    rows = np.flatnonzero(columns["number"].is_valid().to_numpy(zero_copy_only=False))
-    present = pa.array(rows)
-    free, lattice = columns["free"].take(present), columns["lattice"].take(present)
-    buffer = columns["fingerprint"].buffers()[1]
+    rows = np.flatnonzero(_is_valid(columns["number"]))
+    free, lattice = columns["free"].drop_null(), columns["lattice"].drop_null()
     start = columns["fingerprint"].offset * SIZE
-    fingerprints = np.frombuffer(buffer, dtype="<u2")[start : start + n_rows * SIZE]
+    fingerprints = np.frombuffer(columns["fingerprint"].buffers()[1], dtype="<u2")[start : start + n_rows * SIZE]
     return Reference(
         metadata=metadata,
         material_ids=tuple(columns["material_id"].to_pylist()),
         formulas=tuple(columns["formula"].to_pylist()),
         genes=tuple(columns["gene"].to_pylist()),
         fingerprints=fingerprints.reshape(n_rows, SIZE).astype(np.uint16),
-        n_sites=columns["n_sites"].to_numpy().copy(),
-        energies=columns["energy_per_atom"].to_numpy(zero_copy_only=False).astype(np.float64),
-        energies_above_hull=columns["energy_above_hull"].to_numpy(zero_copy_only=False).astype(np.float64),
-        relaxed=columns["relaxed"].to_numpy(zero_copy_only=False).copy(),
+        n_sites=_numbers(columns["n_sites"], "i4"),
+        energies=_energies(columns["energy_per_atom"]),
+        energies_above_hull=_energies(columns["energy_above_hull"]),
+        relaxed=_numbers(columns["relaxed"].cast(pa.uint8()), "u1").astype(np.bool_),
         crystal_rows=rows.astype(np.int32),
         crystals=CrystalColumns(
-            numbers=columns["number"].take(present).to_numpy(zero_copy_only=False).astype(np.int16),
-            orbits=tuple(columns["orbits"].take(present).to_pylist()),
-            offsets=np.concatenate([[0], np.cumsum(free.value_lengths().to_numpy())]).astype(np.int32),
-            coordinates=free.flatten().to_numpy(zero_copy_only=False).astype(np.int32),
-            lattices=lattice.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, 6),
+            numbers=_numbers(columns["number"].drop_null(), "i2"),
+            orbits=tuple(columns["orbits"].drop_null().to_pylist()),
+            offsets=np.concatenate([[0], np.cumsum(_numbers(free.value_lengths(), "i4"))]).astype(np.int32),
+            coordinates=_numbers(free.flatten(), "i4"),
+            lattices=_numbers(lattice.flatten(), "f4").reshape(-1, 6),
         ),
     )
+
+
+def _is_valid(array: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    return _numbers(array.is_valid().cast(pa.uint8()), "u1").astype(np.bool_)
+
+
+def _energies(array: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a column of energies, NaN where it is null."""
+    energies = _numbers(array, "f8")
+    energies[~_is_valid(array)] = np.nan
+    return energies
+
+
+def _numbers(array: pa.Array, kind: str) -> np.ndarray[Any, Any]:
+    """Return a copy of the numbers of a column, anything where it is null; ``to_numpy`` would import pandas."""
+    size = np.dtype(kind).itemsize
+    buffer = array.buffers()[1]
+    if buffer is None:
+        return np.empty(0, dtype=kind)
+    return np.frombuffer(buffer, dtype=f"<{kind}", count=len(array), offset=array.offset * size).astype(kind)

@@ -9,7 +9,7 @@ Measured against the matcher, asked about every pair of one formula (``benchmark
 
 - ``WINDOW`` loses none of the 407 matches between 1,999 generated and 85,598 known crystals, and 1 in 4,000 of those
   among the known ones;
-- gene and fingerprint alone find 96 % of the 385 generated crystals that are known; of what they call known, 96 % is.
+- gene and fingerprint alone find 97 % of the 385 generated crystals that are known; of what they call known, 97 % is.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ MATCHER = (
 WINDOW = 0.2
 """Fingerprint difference up to which the matcher is asked."""
 
-SAME_GENE = 0.07
+SAME_GENE = 0.08
 """Fingerprint difference of one crystal where genes agree and no geometry is known."""
 
-ANY_GENE = 0.05
+ANY_GENE = 0.03
 """Fingerprint difference of one crystal where genes differ and no geometry is known."""
 
 MAX_ASKED = 32

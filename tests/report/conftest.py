@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -291,6 +292,10 @@ def report(campaign: Campaign, hull: Hull) -> CampaignReport:
     return made
 
 
+SETTLE_POLLS, SETTLE_SAME, SETTLE_SECONDS = 100, 10, 0.1
+"""How often the layout is looked at, how many looks must agree, and the time between them."""
+
+
 class Browser:
     """Chromium without a window, spoken to over pipes (Chrome DevTools Protocol)."""
 
@@ -358,6 +363,15 @@ class Browser:
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
+
+    def wait_for_layout(self) -> None:
+        """Wait until the width of the page has been the same for a second: figures follow a new window with a delay."""
+        widths: list[object] = []
+        for _ in range(SETTLE_POLLS):
+            widths.append(self.evaluate("document.documentElement.scrollWidth"))
+            if len(widths) > SETTLE_SAME and len(set(widths[-SETTLE_SAME:])) == 1:
+                return
+            time.sleep(SETTLE_SECONDS)
 
     def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a file and wait until it is loaded."""

@@ -192,6 +192,7 @@ def test_browser_turns_a_crystal_by_its_keys(opened):
 @pytest.mark.browser
 def test_page_fits_a_phone_and_follows_a_dark_theme(opened):
     opened.emulate(width=390, height=800, dark=True)
+    opened.wait_for_layout()
     assert opened.evaluate("document.documentElement.scrollWidth") == 390
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 18, 23)"
 
@@ -200,6 +201,7 @@ def test_page_fits_a_phone_and_follows_a_dark_theme(opened):
 @pytest.mark.parametrize("width", [760, 961, 1100])
 def test_nothing_sticks_out_of_a_window(opened, width):
     opened.emulate(width=width, height=800, dark=False)
+    opened.wait_for_layout()
     assert opened.evaluate("document.documentElement.scrollWidth") == width
     table = "document.querySelector('.best')"
     assert opened.evaluate(f"{table}.scrollWidth <= {table}.parentElement.clientWidth")
