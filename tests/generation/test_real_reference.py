@@ -1,4 +1,4 @@
-"""What the packaged reference teaches the template generator: chemistry that everybody knows, errors that were measured."""
+"""What the packaged reference teaches the template generator: known chemistry, errors that were measured."""
 
 import csv
 from pathlib import Path
