@@ -9,6 +9,7 @@
     │   └── StructureError           a structure file or table that cannot be used
     ├── RepresentationError          a crystal that has no x (symmetry search failed, unknown letter)
     ├── PotentialError               unknown potential, weights missing or altered
+    ├── ModelError                   a trained model missing, truncated, altered, of another kind or version
     ├── ReferenceDataError           reference table missing, altered or incomplete
     │   └── MissingReferenceError    a hull lacks an element
     ├── EnergyScaleError             two energies that cannot be compared
@@ -56,6 +57,10 @@ class RepresentationError(GenmatError):
 
 class PotentialError(GenmatError):
     """A potential is unknown, or its weights are missing or altered."""
+
+
+class ModelError(GenmatError):
+    """A trained model cannot be used: missing, truncated, altered, of another kind or version."""
 
 
 class ReferenceDataError(GenmatError):
