@@ -9,13 +9,14 @@ on a), by electronegativity: the cation comes first, whatever the description.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import groupby, islice, permutations, product
 from typing import TYPE_CHECKING
 
 from genmat.generation.charges import electronegativity
 from genmat.representation.wyckoff import space_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from genmat.representation.gene import Occupation
 
@@ -24,6 +25,9 @@ type Signature = tuple[str, ...]
 
 type PrototypeKey = tuple[int, Signature]
 """Space group (of an enantiomorphic pair the lower number) and sorted signature: equal for equal anonymous genes."""
+
+MAX_ASSIGNMENTS = 5040
+"""Assignments of elements to roles that are looked at: all of seven elements that share their letters."""
 
 _TWENTY_SEVENTH = str.maketrans("A", "{")
 
@@ -52,6 +56,42 @@ def prototype_roles(number: int, occupations: Iterable[Occupation]) -> tuple[Pro
     # Elements ascend in electronegativity: the smallest list of positions puts the most electropositive first.
     order = min(sorted(range(len(elements)), key=lambda i: (assignment[i], i)) for assignment in assignments)
     return (common, signature), tuple(elements[i] for i in order)
+
+
+def role_assignments(number: int, occupations: Iterable[Occupation]) -> tuple[PrototypeKey, list[tuple[str, ...]]]:
+    """Return the prototype of a gene, and every way in which its elements can take the prototype's roles.
+
+    Roles of the same letters, or of letters that the normaliser exchanges, leave a choice: in rock salt either ion
+    can be either. With any of the assignments a crystal of the prototype becomes one of the same gene.
+
+    Parameters
+    ----------
+    number
+        Space group.
+    occupations
+        Element and Wyckoff letter of each orbit, in any description.
+
+    Returns
+    -------
+    tuple
+        Key of the prototype, and for each assignment the symbols in the order of the roles; at most
+        :data:`MAX_ASSIGNMENTS`, those in which electronegativity ascends first.
+    """
+    letters: dict[str, str] = {}
+    for element, letter in occupations:
+        letters[element] = letters.get(element, "") + letter
+    elements = sorted(letters, key=lambda symbol: (electronegativity(symbol), symbol))
+    common, signature, images = _canonical(number, tuple("".join(sorted(letters[e])) for e in elements))
+    return (common, signature), list(islice(_role_orders(elements, images), MAX_ASSIGNMENTS))
+
+
+def _role_orders(elements: list[str], images: tuple[Signature, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the elements in the order of their letters in each image, those of equal letters in every order."""
+    for image in images:
+        ordered = sorted(range(len(elements)), key=lambda i: (image[i], i))
+        groups = [list(group) for _, group in groupby(ordered, key=lambda i: image[i])]
+        for arrangement in product(*(permutations(group) for group in groups)):
+            yield tuple(elements[i] for group in arrangement for i in group)
 
 
 def prototype_key(number: int, occupations: Iterable[Occupation]) -> PrototypeKey:

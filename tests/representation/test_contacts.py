@@ -21,7 +21,7 @@ def test_the_floor_holds_whatever_ratio_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("primitive", [True, False])
-def test_every_cell_of_a_crystal_has_the_same_closest_contact(primitive: bool) -> None:
+def test_every_cell_of_a_crystal_has_the_same_closest_contact(*, primitive: bool) -> None:
     fluorite = Crystal(225, (Orbit("Ca", "a"), Orbit("F", "c")), (5.46,) * 3 + (90.0, 90.0, 90.0))
     contact = closest_contact_of_arrays(*to_arrays(fluorite, primitive=primitive), cutoff=2.0)
     assert contact.elements == ("Ca", "F")
