@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genmat.cli import campaigns, candidates, data, doctor, documents, exporting, running, starting
+from genmat.cli import bench, campaigns, candidates, data, doctor, documents, exporting, running, starting
 from genmat.cli.session import Session
 
 app = typer.Typer(
@@ -63,3 +63,4 @@ app.command("why", rich_help_panel=_LOOK)(documents.why)
 app.command("export", rich_help_panel=_LOOK)(exporting.export)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=_MACHINE)
+app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
