@@ -120,12 +120,12 @@ class Scorer:
 
 def is_known(crystal: Crystal, reference: Reference) -> bool:
     """Return whether ``reference`` holds a crystal of the formula and gene of ``crystal``."""
-    genes = _known_genes(reference).get(crystal.composition.reduced_formula)
+    genes = known_genes(reference).get(crystal.composition.reduced_formula)
     return genes is not None and gene(crystal) in genes
 
 
 @lru_cache(maxsize=2)
-def _known_genes(reference: Reference) -> dict[str, set[str]]:
+def known_genes(reference: Reference) -> dict[str, set[str]]:
     """Return the genes of all known crystals by reduced formula."""
     found: dict[str, set[str]] = {}
     for formula, text in zip(reference.formulas, reference.genes, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from genmat.errors import CampaignError, did_you_mean
+from genmat.generation.foundation import FoundationGenerator
 from genmat.generation.template import TemplateGenerator
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from genmat.reference.table import Reference
 
 _FACTORIES: dict[str, Callable[[Mapping[str, Any], Reference], Generator]] = {
+    FoundationGenerator.name: FoundationGenerator.from_parameters,
     TemplateGenerator.name: TemplateGenerator.from_parameters,
 }
 

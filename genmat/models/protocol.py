@@ -1,10 +1,12 @@
-"""How crystals are relaxed and what comes of it, in words that need no torch."""
+"""How crystals are relaxed and how models are sampled, in words that need no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from genmat.errors import InputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -85,3 +87,43 @@ class Relaxation:
     def energy_per_atom(self) -> float:
         """Energy in eV/atom."""
         return self.energy / len(self.structure)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """How the model is sampled.
+
+    Parameters
+    ----------
+    noise_level
+        t at which the flow ends and the decoder takes over: 0 trusts the flow alone, 1 the decoder alone.
+    guidance
+        Strength of the condition in the flow; 1 is none beyond the condition itself.
+    temperature
+        Of space groups, letters and elements.
+    geometry_temperature
+        Of lattices and free coordinates.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    noise_level: float = 0.3
+    guidance: float = 1.5
+    temperature: float = 1.0
+    geometry_temperature: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name, low, high in (
+            ("noise_level", 0.0, 1.0),
+            ("guidance", 0.0, 20.0),
+            ("temperature", 0.0, 5.0),
+            ("geometry_temperature", 0.0, 5.0),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                msg = f"{name} is {value}, expected {low:g} to {high:g}"
+                raise InputError(msg)

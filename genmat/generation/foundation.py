@@ -1,0 +1,447 @@
+"""Generation by the foundation model: y → z → genes, the best-scored of which get a geometry.
+
+One model serves five tasks, told apart by what the target gives: nothing (*de novo*), a composition (*crystal structure
+prediction*), space groups (*metastable*), properties (*inverse*), a Wyckoff template (parameter ``template``). Hard
+constraints are masks of the decoder, so every gene fulfils them; properties steer the flow and rank the genes.
+
+A draw proposes ``oversample`` genes. Those that are known, or ionic without balanced charges, are passed over. The
+others are scored without any geometry,
+
+    score = ln P(E_hull ≤ τ) + Σ_p ln P(p in its range)                                                     (1)
+
+E_hull being the formation energy that P_i predicts for the bare gene minus that of the hull, each P that of a normal
+distribution with the predicted uncertainty. One gene is kept, with probability ∝ exp(score / T). Its geometry is that
+of a known crystal with the same anonymous gene (:mod:`genmat.generation.starts`), or else decoded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from genmat.campaign.properties import PropertyName
+from genmat.errors import CampaignError, InputError, MissingReferenceError, RepresentationError
+from genmat.generation.constraints import Chemistry
+from genmat.generation.decoration import is_balanced
+from genmat.generation.draw import Draw, random_stream
+from genmat.generation.exhaustive import gumbel
+from genmat.generation.foundation_parameters import FoundationParameters, StartKind
+from genmat.generation.library import TemplateLibrary, template_library
+from genmat.generation.options import known_genes
+from genmat.generation.starts import MIN_DISTANCE_RATIO, template_starts
+from genmat.generation.target_score import GRAMS_PER_CUBIC_CENTIMETRE
+from genmat.ids import canonical_json, stable_id
+from genmat.models.protocol import SamplingOptions
+from genmat.reference.entries import SYMBOLS
+from genmat.representation.contacts import distances_ok
+from genmat.representation.conversion import to_structure
+from genmat.representation.filling import GROUPS_ABOVE_P1, GeneConstraints
+from genmat.representation.gene import anonymous_gene_of_occupations, gene_of_occupations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from genmat.campaign.target import Target
+    from genmat.generation.draw import DrawContext, ProposalWeights
+    from genmat.models.bundle import ModelBundle
+    from genmat.models.foundation.sample import Genes
+    from genmat.models.foundation.tokens import TokenTable
+    from genmat.models.generator.conditions import Condition
+    from genmat.reference.hull import Hull
+    from genmat.reference.table import Reference
+    from genmat.representation.crystal import Crystal
+
+FLOOR = 1e-4
+"""Smallest probability of equation (1): a prediction may be wrong."""
+HULL_ERROR = 0.04
+"""eV/atom added in quadrature to the predicted uncertainty of the formation energy."""
+STABLE = 0.08
+"""τ of equation (1), eV/atom."""
+GEOMETRY_TRIES = 4
+"""Geometries that are decoded for a gene until one has no atoms on top of each other."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Prepared:
+    """What all draws of one target share."""
+
+    constraints: GeneConstraints
+    condition: Condition
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Option:
+    """A gene that a draw may keep.
+
+    Parameters
+    ----------
+    row
+        Row of the decoded genes.
+    gene, anonymous_gene
+        Canonical texts.
+    energy_above_hull, uncertainty
+        Predicted for the bare gene, eV/atom.
+    score
+        Equation (1), learnt weights added.
+    """
+
+    row: int
+    gene: str
+    anonymous_gene: str
+    energy_above_hull: float
+    uncertainty: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundationGenerator:
+    """Proposes what the foundation model imagines.
+
+    Parameters
+    ----------
+    settings
+        How to propose.
+    bundle
+        The three stages.
+    library
+        Known crystals: hull, genes, geometries.
+    """
+
+    name: ClassVar[str] = "foundation"
+
+    settings: FoundationParameters
+    bundle: ModelBundle
+    library: TemplateLibrary
+    _prepared: dict[str, _Prepared] = field(default_factory=dict)
+    _hull: list[Hull] = field(default_factory=list)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any], reference: Reference) -> FoundationGenerator:
+        """Return the generator of some parameters (:class:`FoundationParameters`) and known crystals."""
+        from genmat.models.bundle import load_bundle
+
+        settings = FoundationParameters.from_dict(parameters)
+        bundle = load_bundle(None if settings.models is None else Path(settings.models))
+        return cls(settings, bundle, template_library(reference))
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter with its value."""
+        return self.settings.to_dict()
+
+    @property
+    def configuration_id(self) -> str:
+        """Identity of the generator: name, parameters, weights, reference."""
+        return stable_id(
+            "generator", self.name, self.parameters, dict(sorted(self.bundle.sha256.items())), self.library.reference.id
+        )
+
+    def check_target(self, target: Target) -> None:
+        """Raise unless the model can propose something that satisfies ``target``.
+
+        Raises
+        ------
+        CampaignError
+            If no gene can; the message names the constraint that leaves nothing.
+        """
+        self._prepare(target)
+
+    def warnings(self, target: Target) -> tuple[str, ...]:
+        """Return what the target asks for beyond what the model was trained on, a line each."""
+        return self._prepare(target).warnings
+
+    def draw(self, indices: Sequence[int], *, context: DrawContext) -> list[Draw]:
+        """Return the draws of ``indices``, in their order.
+
+        Raises
+        ------
+        CampaignError
+            If no gene can satisfy the target.
+        """
+        prepared = self._prepare(context.target)
+        n_options = self.settings.oversample
+        configuration_id = self.configuration_id
+        streams = [random_stream(context, configuration_id=configuration_id, index=index) for index in indices]
+        parts = [part for stream in streams for part in stream.spawn(n_options)]
+        genes = self.bundle.propose_genes(
+            prepared.condition, constraints=prepared.constraints, streams=parts, options=self._sampling
+        )
+        options = self.score(genes, target=context.target, weights=context.weights)
+        kept: list[Option | None] = []
+        for position, stream in enumerate(streams):
+            mine = [o for o in options[position * n_options : (position + 1) * n_options] if o is not None]
+            kept.append(self._pick(mine, stream))
+        rows = np.asarray([option.row for option in kept if option is not None], dtype=np.intp)
+        placed = iter(self.place(genes.tokens[rows], streams=[parts[row] for row in rows]))
+        return [
+            Draw.failed(index, f"none of {n_options} genes is new and charge-balanced")
+            if option is None
+            else self._proposal(index, option, *next(placed))
+            for index, option in zip(indices, kept, strict=True)
+        ]
+
+    def score(self, genes: Genes, *, target: Target, weights: ProposalWeights) -> list[Option | None]:
+        """Return each gene as an option; ``None`` where it failed, is known, or its charges do not balance."""
+        tokens = genes.tokens
+        usable = np.flatnonzero(~genes.failed)
+        found: list[Option | None] = [None] * len(tokens)
+        if len(usable) == 0:
+            return found
+        latents = self.bundle.encode_genes(tokens[usable])
+        scores = self._target_scores(tokens[usable], latents, target)
+        energies, deviations = self.predict_energy_above_hull(tokens[usable], latents)
+        known = known_genes(self.library.reference)
+        for position, row in enumerate(usable.tolist()):
+            occupations = tokens.occupations(row)
+            number = int(tokens.numbers[row])
+            text = gene_of_occupations(number, occupations)
+            amounts = _amounts(tokens, row)
+            if self.settings.avoid_known and text in known.get(_formula(amounts), ()):
+                continue
+            if self.settings.charge_balanced and not is_balanced(list(amounts), list(amounts.values())):
+                continue
+            anonymous = anonymous_gene_of_occupations(number, occupations)
+            stable = _normal_cdf((STABLE - energies[position]) / deviations[position])
+            learnt = sum(weights.elements.get(SYMBOLS[z], 0.0) for z in amounts) + weights.templates.get(anonymous, 0.0)
+            score = math.log(max(stable, FLOOR)) + float(scores[position]) + learnt
+            found[row] = Option(row, text, anonymous, float(energies[position]), float(deviations[position]), score)
+        return found
+
+    def predict_energy_above_hull(
+        self, tokens: TokenTable, latents: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return E_hull and its standard deviation for bare genes, eV/atom, shape (n,) each; inf where no hull is."""
+        mean, sigma = self.bundle.predict_intrinsic(latents)
+        if not self._hull:
+            self._hull.append(self.library.reference.hull())
+        hull = self._hull[0]
+        above = np.full(len(tokens), np.inf)
+        for row in range(len(tokens)):
+            amounts = {SYMBOLS[z]: n for z, n in _amounts(tokens, row).items()}
+            try:
+                lowest = hull.formation_energy_per_atom(
+                    amounts, hull.hull_energy_per_atom(amounts), scale=self.library.reference.scale
+                )
+            except MissingReferenceError:
+                continue
+            above[row] = float(mean[row, 0]) - lowest
+        return above, np.sqrt(sigma[:, 0].astype(float) ** 2 + HULL_ERROR**2)
+
+    def place(
+        self, tokens: TokenTable, *, streams: Sequence[np.random.Generator]
+    ) -> list[tuple[Crystal | None, dict[str, Any]]]:
+        """Return, for each gene, x with the geometry to relax from and where it comes from; ``None`` if there is none.
+
+        Parameters
+        ----------
+        tokens
+            Genes.
+        streams
+            Random stream of each.
+        """
+        if len(tokens) == 0:
+            return []
+        latents = self.bundle.encode_genes(tokens)
+        found: list[tuple[Crystal | None, dict[str, Any]]] = [(None, {})] * len(tokens)
+        if self.settings.start is StartKind.TEMPLATE:
+            for row in range(len(tokens)):
+                starts = template_starts(int(tokens.numbers[row]), tokens.occupations(row), library=self.library)
+                if starts:
+                    found[row] = (starts[0].crystal, {"start": "template", "template": starts[0].source})
+        for attempt in range(GEOMETRY_TRIES):
+            open_rows = np.asarray([row for row, (crystal, _) in enumerate(found) if crystal is None], dtype=np.intp)
+            if len(open_rows) == 0:
+                break
+            placed = self.bundle.place_atoms(
+                tokens[open_rows],
+                latents[open_rows],
+                streams=[streams[row] for row in open_rows.tolist()],
+                temperature=self.settings.geometry_temperature if attempt == 0 else 1.0,
+            )
+            for position, row in enumerate(open_rows.tolist()):
+                crystal = _crystal(placed, position)
+                if crystal is not None:
+                    found[row] = (crystal, {"start": "decoded"})
+        return found
+
+    @property
+    def _sampling(self) -> SamplingOptions:
+        settings = self.settings
+        return SamplingOptions(
+            noise_level=settings.noise_level,
+            guidance=settings.guidance,
+            temperature=settings.temperature,
+            geometry_temperature=settings.geometry_temperature,
+        )
+
+    def _pick(self, options: list[Option], stream: np.random.Generator) -> Option | None:
+        """Return the option with the largest score, noise of the selection temperature added."""
+        temperature = self.settings.selection_temperature
+        keys = [option.score + temperature * gumbel(stream.random()) for option in options]
+        return options[int(np.argmax(keys))] if options else None
+
+    def _proposal(self, index: int, option: Option, crystal: Crystal | None, start: dict[str, Any]) -> Draw:
+        if crystal is None:
+            return Draw.failed(index, f"no geometry of {option.gene} without atoms on top of each other was found")
+        origin = {
+            "gene": option.gene,
+            "anonymous_gene": option.anonymous_gene,
+            "predicted_energy_above_hull": round(option.energy_above_hull, 4),
+            "predicted_uncertainty": round(option.uncertainty, 4),
+            **start,
+        }
+        return Draw(index, crystal, to_structure(crystal), round(option.score, 6), origin, None)
+
+    def _target_scores(self, tokens: TokenTable, latents: NDArray[np.float32], target: Target) -> NDArray[np.float64]:
+        """Return Σ ln P(p in its range) over the ranges that the stages can predict, shape (n,)."""
+        result = np.zeros(len(tokens))
+        mean, sigma = self.bundle.predict_intrinsic(latents)
+        for item in target.properties:
+            if not item.has_range:
+                continue
+            if item.name is PropertyName.VOLUME_PER_ATOM:
+                value, width = mean[:, 1], sigma[:, 1]
+                low, high = _log(item.min), _log(item.max)
+            elif item.name is PropertyName.DENSITY:
+                mass = np.asarray([_mass_per_atom(_amounts(tokens, row)) for row in range(len(tokens))])
+                value, width = np.log(GRAMS_PER_CUBIC_CENTIMETRE * mass) - mean[:, 1], sigma[:, 1]
+                low, high = _log(item.min), _log(item.max)
+            elif item.name is PropertyName.FORMATION_ENERGY_PER_ATOM:
+                value, width, low, high = mean[:, 0], sigma[:, 0], item.min, item.max
+            elif item.name in self.bundle.heads:
+                value, width = self.bundle.predict_property(item.name, latents, tokens)
+                low, high = item.min, item.max
+            else:
+                continue
+            width = np.maximum(width, 1e-6)
+            upper = 1.0 if high is None else _normal_cdf((high - value) / width)
+            lower = 0.0 if low is None else _normal_cdf((low - value) / width)
+            result += np.log(np.maximum(upper - lower, FLOOR))
+        return result
+
+    def _prepare(self, target: Target) -> _Prepared:
+        """Return what the draws of a target share; the latest is kept."""
+        key = canonical_json(target.model_dump(mode="json"))
+        if key not in self._prepared:
+            prepared = self._prepare_anew(target)
+            self._prepared.clear()
+            self._prepared[key] = prepared
+        return self._prepared[key]
+
+    def _prepare_anew(self, target: Target) -> _Prepared:
+        from genmat.models.generator.conditions import Condition
+
+        chemistry = Chemistry.from_target(target, known=self.library.elements)
+        try:
+            constraints = gene_constraints(target, chemistry, template=self.settings.template)
+            constraints.check()
+            asked = target.chemistry
+            is_fixed = asked.composition is not None or asked.chemical_system is not None
+            condition = Condition(
+                ranges=self._ranges(target),
+                required=frozenset() if is_fixed else frozenset(chemistry.required),
+                system=frozenset(chemistry.required) if asked.composition is None and is_fixed else frozenset(),
+                allowed=frozenset() if is_fixed or asked.elements is None else frozenset(chemistry.allowed),
+                composition=dict(chemistry.amounts),
+                space_groups=_asked_groups(target),
+            )
+            warnings = self.bundle.check_condition(condition)
+        except InputError as err:
+            msg = f"target: {err}"
+            raise CampaignError(msg) from err
+        return _Prepared(constraints, condition, tuple(warnings))
+
+    def _ranges(self, target: Target) -> dict[str, tuple[float | None, float | None]]:
+        """Return the ranges that the flow is told, a low distance to the hull always among them."""
+        known = self.bundle.flow.config.properties
+        ranges: dict[str, tuple[float | None, float | None]] = {
+            str(item.name): (item.min, item.max) for item in target.properties if item.has_range and item.name in known
+        }
+        hull = str(PropertyName.ENERGY_ABOVE_HULL)
+        low, high = ranges.get(hull, (None, None))
+        aim = self.settings.energy_above_hull
+        ranges[hull] = (low, aim if high is None or low is None else high)
+        return ranges
+
+
+def gene_constraints(target: Target, chemistry: Chemistry, *, template: str | None) -> GeneConstraints:
+    """Return the hard constraints of a target; P1 is in only if it is asked for.
+
+    Raises
+    ------
+    InputError
+        If they contradict each other.
+    """
+    asked = target.chemistry
+    numbers = frozenset(target.symmetry.allowed)
+    if target.symmetry.space_groups is None and target.symmetry.crystal_systems is None:
+        numbers = GROUPS_ABOVE_P1
+    most_atoms = target.n_atoms.max or 20
+    if asked.fixed is not None:
+        n_elements = (len(chemistry.required), len(chemistry.required))
+    else:
+        most = min(len(chemistry.allowed), asked.n_elements.max or len(chemistry.allowed))
+        n_elements = (max(asked.n_elements.min, len(chemistry.required), min(2, most)), most)
+    return GeneConstraints(
+        numbers=numbers,
+        allowed=frozenset(chemistry.allowed),
+        required=frozenset(chemistry.required),
+        n_elements=n_elements,
+        n_atoms=(target.n_atoms.min, most_atoms),
+        amounts=dict(chemistry.amounts) or None,
+        template=template,
+    )
+
+
+def _asked_groups(target: Target) -> frozenset[int]:
+    symmetry = target.symmetry
+    if symmetry.space_groups is None and symmetry.crystal_systems is None:
+        return frozenset()
+    return frozenset(symmetry.allowed)
+
+
+def _amounts(tokens: TokenTable, row: int) -> dict[int, int]:
+    """Return the atoms of each atomic number of one gene."""
+    found: dict[int, int] = {}
+    for z, n in zip(tokens.elements[row].tolist(), tokens[row : row + 1].amounts[0].tolist(), strict=True):
+        if n:
+            found[z] = found.get(z, 0) + n
+    return found
+
+
+def _formula(amounts: Mapping[int, int]) -> str:
+    from pymatgen.core.composition import Composition
+
+    return str(Composition({SYMBOLS[z]: n for z, n in amounts.items()}).reduced_formula)
+
+
+def _crystal(tokens: TokenTable, row: int) -> Crystal | None:
+    """Return x of a placed gene; ``None`` if its numbers span no cell or atoms are on top of each other."""
+    try:
+        crystal = tokens.crystal(row)
+    except (RepresentationError, OverflowError):
+        return None
+    return crystal if distances_ok(crystal, min_ratio=MIN_DISTANCE_RATIO) else None
+
+
+def _mass_per_atom(amounts: Mapping[int, int]) -> float:
+    from pymatgen.core.periodic_table import Element
+
+    return sum(float(Element(SYMBOLS[z]).atomic_mass) * n for z, n in amounts.items()) / sum(amounts.values())
+
+
+def _log(value: float | None) -> float | None:
+    return None if value is None else math.log(max(value, 1e-9))
+
+
+def _normal_cdf(x: Any) -> Any:
+    from scipy.special import ndtr
+
+    return ndtr(x)

@@ -1,0 +1,1 @@
+"""Stage 3: G, the conditional flow from y to z."""
