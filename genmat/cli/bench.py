@@ -31,6 +31,7 @@ _ALL = {
 }
 _RELAXED = {
     "converged": "converged",
+    "lost_symmetry": "P1 only after relaxation",
     "stable": "stable",
     "missing_reference": "no competitor in the reference",
     "sun": "S.U.N.",

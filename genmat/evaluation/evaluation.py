@@ -81,7 +81,13 @@ class Evaluation:
         return tuple(row for row in self.rows if row.selected)
 
     def all_samples(self) -> dict[str, Proportion]:
-        """Return the metrics over all samples; ``p1_of_novel`` is over the novel ones."""
+        """Return the metrics over all samples; ``p1_of_novel`` is over the novel ones.
+
+        Notes
+        -----
+        A crystal without a space group (``no_space_group``: the search fails where atoms coincide within ``symprec``)
+        counts as P1.
+        """
         tests: dict[str, Callable[[Row], bool]] = {
             "scorable": lambda row: row.scorable,
             "composition_valid": lambda row: row.composition_valid,
@@ -91,6 +97,7 @@ class Evaluation:
             "novel": lambda row: row.novel,
             "unique_and_novel": lambda row: row.unique and row.novel,
             "symmetric": lambda row: (row.number_before or 1) > 1,
+            "no_space_group": lambda row: row.scorable and row.number_before is None,
         }
         result = {name: _proportion(map(test, self.rows)) for name, test in tests.items()}
         result["p1_of_novel"] = _proportion((row.number_before or 1) == 1 for row in self.rows if row.novel)
@@ -104,6 +111,7 @@ class Evaluation:
         report = ssun([row.outcome for row in rows], definition=self.definition.ssun)
         found = dict(report.proportions)
         found["converged"] = _proportion(row.energy_per_atom is not None for row in rows)
+        found["lost_symmetry"] = _proportion((row.number_before or 1) > 1 and row.number_after == 1 for row in rows)
         found["missing_reference"] = _proportion(row.reason == "missing_reference" for row in rows)
         return found
 

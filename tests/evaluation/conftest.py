@@ -10,6 +10,7 @@ from genmat.models.pool import PotentialPool
 from genmat.reference.formula import parse_formula
 from genmat.reference.io import load_reference
 from genmat.reference.table import Reference, ReferenceRow
+from genmat.representation import Crystal, Orbit, to_structure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,10 +46,16 @@ def pool() -> Iterator[PotentialPool]:
         yield pool
 
 
+def rocksalt_of(metal: str, anion: str, *, edge: float) -> Structure:
+    """Return a rocksalt in its conventional cell, the edge in Å."""
+    crystal = Crystal(225, (Orbit(metal, "a"), Orbit(anion, "b")), (edge, edge, edge, 90.0, 90.0, 90.0))
+    return to_structure(crystal, primitive=False)
+
+
 @pytest.fixture
 def rocksalt() -> Structure:
     """Return NaCl, which everybody knows, in its conventional cell."""
-    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.69), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return rocksalt_of("Na", "Cl", edge=5.69)
 
 
 @pytest.fixture

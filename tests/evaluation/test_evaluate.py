@@ -15,6 +15,8 @@ from genmat.models.protocol import Relaxation
 from genmat.reference.journal import Journal
 from genmat.representation import Crystal, Orbit
 
+from .conftest import rocksalt_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -45,11 +47,7 @@ class StandInPool:
 def _salts(n: int) -> list[Sample]:
     """Return ``n`` different rocksalt crystals that have no duplicates."""
     pairs = [(metal, halogen) for metal in ("Li", "Na", "K", "Rb", "Cs") for halogen in ("F", "Cl", "Br", "I")]
-    lattice = Lattice.cubic(6.0)
-    return [
-        Sample(f"{a}{x}", Structure.from_spacegroup("Fm-3m", lattice, [a, x], [[0, 0, 0], [0.5, 0.5, 0.5]]))
-        for a, x in pairs[:n]
-    ]
+    return [Sample(f"{a}{x}", rocksalt_of(a, x, edge=6.0)) for a, x in pairs[:n]]
 
 
 def test_a_known_crystal_is_not_novel_and_an_unknown_one_is(reference, rocksalt, unknown):
@@ -131,8 +129,8 @@ def test_rocksalt_is_stable_symmetric_and_known(reference, rocksalt, pool):
 
 
 def test_what_competes_with_elements_alone_is_not_stable(reference):
-    sulfide = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.7), ["Ca", "S"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    result = evaluate([Sample("CaS", sulfide)], reference=reference, pool=StandInPool(energy_per_atom=-5.0))
+    sulfide = Sample("CaS", rocksalt_of("Ca", "S", edge=5.7))
+    result = evaluate([sulfide], reference=reference, pool=StandInPool(energy_per_atom=-5.0))
     (row,) = result.rows
     assert row.reason == "missing_reference"
     assert row.stable is False
