@@ -33,6 +33,8 @@ from genmat.screening.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pymatgen.core.structure import Structure
+
     from genmat.evaluation.relaxing import Progress, Relaxed
     from genmat.evaluation.sample import Sample
     from genmat.models.pool import PotentialPool
@@ -194,9 +196,16 @@ class _Judge:
             last = final.get(place, first)
             n_steps = first.n_steps + (last.n_steps if last is not first else 0)
             ratio = last.structure.volume / described[place].structure.volume
-            row = replace(result[place], n_steps=n_steps, volume_ratio=ratio, stable=False)
+            row = replace(
+                result[place],
+                n_steps=n_steps,
+                volume_ratio=ratio,
+                stable=False,
+                energy_above_hull_start=self._distance(first.structure, first.start_energy_per_atom),
+            )
             if first.failure is None:
-                row = replace(row, energy_above_hull_symmetric=self._distance(first))
+                above = self._distance(first.structure, first.energy_per_atom)
+                row = replace(row, energy_above_hull_symmetric=above)
             if last.failure is not None:
                 stage = "relaxation" if last is first else "symmetry-free relaxation"
                 detail = f"{stage}: {last.failure} after {last.n_steps} steps, fmax {last.fmax:.3g} eV/Å"
@@ -216,10 +225,12 @@ class _Judge:
             result[place] = replace(row, unique_relaxed=earlier is None, detail=row.detail or detail)
         return result
 
-    def _distance(self, outcome: Relaxed) -> float | None:
-        composition, energy = outcome.structure.composition, outcome.energy_per_atom
+    def _distance(self, structure: Structure, energy_per_atom: float) -> float | None:
+        """Return a distance to the hull; ``None`` where there is no energy or no reference."""
+        if not np.isfinite(energy_per_atom):
+            return None
         try:
-            return self.hull.energy_above_hull(composition, energy, scale=self.hull.scale)
+            return self.hull.energy_above_hull(structure.composition, energy_per_atom, scale=self.hull.scale)
         except MissingReferenceError:
             return None
 

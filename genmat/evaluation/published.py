@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ CLOSE = 0.02
 IMPLAUSIBLE = -0.5
 """A published distance below this is no crystal: nothing lies that far below the hull of known crystals, eV/atom."""
 
-LARGE_CHANGE = 0.15
-"""Relative change of volume from which a start counts as far from its minimum."""
+UNPHYSICAL = 1.0
+"""Distance to the hull from which a start is no guess of a crystal, eV/atom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,19 +143,24 @@ def _spearman(left: np.ndarray, right: np.ndarray) -> float:
 
 def _cause(row: Row) -> str:
     """Return what the numbers of a row show about its difference."""
-    published, computed, symmetric = row.published or 0.0, row.energy_above_hull or 0.0, row.energy_above_hull_symmetric
-    if published < IMPLAUSIBLE:
-        return "the published value is no crystal's: nothing lies so far below the hull"
-    if computed < IMPLAUSIBLE:
-        return "the potential fails at this geometry: nothing lies so far below the hull"
-    if row.reason == "missing_reference":
-        return "the reference lacks every competing compound: the distance is a formation energy"
-    if symmetric is not None and abs(symmetric - published) <= CLOSE:
-        return "equal with the symmetry kept: breaking it leads to a lower minimum"
-    far = row.volume_ratio is not None and abs(row.volume_ratio - 1.0) > LARGE_CHANGE
-    start = (
-        f"the start is far from any minimum (volume {row.volume_ratio - 1.0:+.0%})" if far and row.volume_ratio else ""
+    published, computed = row.published or 0.0, row.energy_above_hull or 0.0
+    symmetric = computed if row.energy_above_hull_symmetric is None else row.energy_above_hull_symmetric
+    start = math.nan if row.energy_above_hull_start is None else row.energy_above_hull_start
+    causes = (
+        (published < IMPLAUSIBLE, "the published value is no crystal's: nothing lies so far below the hull"),
+        (computed < IMPLAUSIBLE, "the potential fails at this geometry: nothing lies so far below the hull"),
+        (row.reason == "missing_reference", "the reference lacks all competing compounds: it is a formation energy"),
+        (
+            symmetric - computed > max(CLOSE, 0.5 * abs(published - computed)) and published > computed,
+            f"breaking the symmetry lowers it by {symmetric - computed:.3f} eV/atom",
+        ),
+        (
+            start > UNPHYSICAL,
+            f"the start lies {start:.1f} eV/atom above the hull: the minimum reached depends on the optimiser",
+        ),
+        (
+            abs(start - computed) < CLOSE,
+            f"the start is at its minimum already: the hulls differ, here {row.competing_phases}",
+        ),
     )
-    if computed > published:
-        return start + ("; " if start else "") + "ends in a higher minimum here, or competes with more crystals"
-    return start + ("; " if start else "") + "ends in a lower minimum here, or competes with fewer crystals"
+    return next((text for holds, text in causes if holds), "ends in another minimum, or competes with other crystals")

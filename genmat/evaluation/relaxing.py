@@ -52,6 +52,8 @@ class Relaxed:
         Largest force, eV/Å.
     volume_ratio
         Volume over that of the start.
+    start_energy_per_atom
+        At the geometry of the start, eV/atom; NaN if there is none.
     """
 
     structure: Structure
@@ -60,6 +62,7 @@ class Relaxed:
     failure: str | None
     fmax: float
     volume_ratio: float
+    start_energy_per_atom: float
 
     def to_record(self, key: str) -> dict[str, Any]:
         """Return a record of the journal."""
@@ -70,6 +73,7 @@ class Relaxed:
             "failure": self.failure,
             "fmax": self.fmax,
             "volume_ratio": self.volume_ratio,
+            "start_energy_per_atom": self.start_energy_per_atom,
             **_geometry(self.structure),
         }
 
@@ -81,16 +85,21 @@ class Relaxed:
             record["species"],
             np.reshape(record["frac_coords"], (-1, 3)),
         )
-        numbers = {name: float(record[name]) for name in ("energy_per_atom", "fmax", "volume_ratio")}
+        names = ("energy_per_atom", "fmax", "volume_ratio", "start_energy_per_atom")
+        numbers = {name: float(record[name]) for name in names}
         return cls(structure=structure, n_steps=int(record["n_steps"]), failure=record["failure"], **numbers)
 
     @classmethod
     def from_relaxation(cls, relaxation: Relaxation, start: Structure) -> Relaxed:
         """Return what is kept of a relaxation; the geometry is rounded as in the journal."""
-        ratio = relaxation.structure.volume / start.volume
-        failure = None if relaxation.failure is None else relaxation.failure.value
         outcome = cls(
-            relaxation.structure, relaxation.energy_per_atom, relaxation.n_steps, failure, relaxation.fmax, ratio
+            structure=relaxation.structure,
+            energy_per_atom=relaxation.energy_per_atom,
+            n_steps=relaxation.n_steps,
+            failure=None if relaxation.failure is None else relaxation.failure.value,
+            fmax=relaxation.fmax,
+            volume_ratio=relaxation.structure.volume / start.volume,
+            start_energy_per_atom=relaxation.energies[0] if relaxation.energies else float("nan"),
         )
         return cls.from_record(outcome.to_record(""))
 

@@ -43,9 +43,9 @@ class Row:
         Volume after both relaxations over that of the sample.
     energy_per_atom
         After the symmetry-free relaxation, eV/atom.
-    energy_above_hull, energy_above_hull_symmetric
-        Distance to the hull after the symmetry-free relaxation, and before it, eV/atom; of a crystal that competes with
-        elements alone, its formation energy.
+    energy_above_hull, energy_above_hull_symmetric, energy_above_hull_start
+        Distance to the hull after the symmetry-free relaxation, before it, and as drawn, eV/atom; of a crystal that
+        competes with elements alone, its formation energy.
     competing_phases
         What the crystal competes with.
     stable
@@ -76,6 +76,7 @@ class Row:
     energy_per_atom: float | None = None
     energy_above_hull: float | None = None
     energy_above_hull_symmetric: float | None = None
+    energy_above_hull_start: float | None = None
     competing_phases: str | None = None
     stable: bool | None = None
     reason: str = ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 
 from genmat.errors import EnergyScaleError, InputError
-from genmat.evaluation import Options, Sample, evaluate, select
+from genmat.evaluation import Options, Row, Sample, evaluate, select
+from genmat.evaluation.published import compare
 from genmat.models.potentials import get_potential
 from genmat.models.protocol import Relaxation
 from genmat.reference.journal import Journal
@@ -232,3 +234,35 @@ def test_energies_of_another_scale_are_refused(reference):
 def test_options_out_of_range_are_refused(name, value):
     with pytest.raises(InputError, match=name):
         Options(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ({"published": -5.0, "energy_above_hull": 0.0}, "no crystal's"),
+        ({"published": 0.0, "energy_above_hull": -2.0}, "potential fails"),
+        ({"published": 0.0, "energy_above_hull": -1.0 / 3.0, "reason": "missing_reference"}, "formation energy"),
+        (
+            {"published": 0.4, "energy_above_hull": 0.1, "energy_above_hull_symmetric": 0.41},
+            r"breaking the symmetry lowers it by 0\.310",
+        ),
+        ({"published": 0.4, "energy_above_hull": 0.1, "energy_above_hull_start": 9.0}, "depends on the optimiser"),
+        ({"published": 0.4, "energy_above_hull": 0.1, "energy_above_hull_start": 0.11}, "the hulls differ"),
+        ({"published": 0.4, "energy_above_hull": 0.1, "energy_above_hull_start": 0.5}, "another minimum"),
+    ],
+)
+def test_an_outlier_is_explained_by_its_numbers(numbers, expected):
+    row = Row("x", selected=True, n_sites=2, energy_per_atom=-3.0, **numbers)
+    (outlier,) = compare([row], tolerance=0.08).outliers
+    assert re.search(expected, outlier.reason)
+
+
+def test_agreement_with_published_distances_is_counted_at_the_tolerance():
+    pairs = [(0.0, 0.01), (0.05, 0.09), (0.2, 0.05), (0.3, 0.31), (0.5, None)]
+    rows = [Row("x", selected=True, published=old, energy_above_hull=new) for old, new in pairs]
+    found = compare(rows, tolerance=0.08)
+    counts = (found.both_stable, found.only_published_stable, found.only_computed_stable, found.both_unstable)
+    assert counts == (1, 1, 1, 1)
+    assert (found.n_compared, found.n_failed, found.agreement) == (4, 1, 0.5)
+    assert found.mean_absolute_difference == pytest.approx((0.01 + 0.04 + 0.15 + 0.01) / 4)
+    assert -1.0 <= found.spearman <= 1.0
