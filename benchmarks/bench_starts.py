@@ -15,34 +15,29 @@ import argparse
 import json
 import time
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
-from machine import describe_machine, shared_data
+from heldout import near_hull, split_rows, targets, without_split
+from machine import describe_machine
 from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core.lattice import Lattice
-from pymatgen.core.structure import Structure
 
-from genmat.errors import RepresentationError
 from genmat.generation.library import TemplateLibrary, template_library
 from genmat.generation.random_start import random_start
 from genmat.generation.starts import template_starts
-from genmat.reference.crystals import CrystalColumns
 from genmat.reference.entries import ATOMIC_NUMBERS
 from genmat.reference.io import load_reference
-from genmat.representation import from_structure, gene, to_structure
+from genmat.representation import gene, to_structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from genmat.reference.table import Reference
+    from pymatgen.core.structure import Structure
+
     from genmat.representation import Crystal
 
-COLUMNS = ["material_id", "nsites", "energy_above_hull", "split", "lattice", "species", "frac_coords"]
-MAX_ENERGY_ABOVE_HULL, MAX_SITES = 0.1, 20
 BEST_OF = 3
 DOF_CLASSES = ((0, 0), (1, 2), (3, 5), (6, 10), (11, 999))
 """Least and largest number of free coordinates of the rows of the report."""
@@ -80,33 +75,6 @@ class Outcome:
     composition_volume_ratio: float
     template_seconds: float
     random_seconds: float
-
-
-def without_split(reference: Reference, held_out: set[str]) -> Reference:
-    """Return the reference without x of the crystals in ``held_out``."""
-    rows = reference.crystal_rows.tolist()
-    keep = [position for position, row in enumerate(rows) if reference.material_ids[row] not in held_out]
-    return replace(
-        reference,
-        crystal_rows=reference.crystal_rows[keep],
-        crystals=CrystalColumns.from_crystals([reference.crystals[position] for position in keep]),
-    )
-
-
-def targets(rows: Sequence[dict], count: int, *, seed: int) -> list[tuple[str, Structure, Crystal]]:
-    """Return id, structure and x of up to ``count`` random crystals."""
-    found = []
-    for index in np.random.default_rng(seed).permutation(len(rows)).tolist():
-        row = rows[index]
-        frac_coords = np.reshape(row["frac_coords"], (-1, 3))
-        structure = Structure(Lattice(np.reshape(row["lattice"], (3, 3))), row["species"], frac_coords)
-        try:
-            found.append((row["material_id"], structure, from_structure(structure)))
-        except RepresentationError as err:
-            print(f"{row['material_id']} left out: {err}")
-        if len(found) == count:
-            break
-    return found
 
 
 def measure(library: TemplateLibrary, name: str, structure: Structure, crystal: Crystal, *, seed: int) -> Outcome:
@@ -174,17 +142,10 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     print(describe_machine())
 
-    table = pq.read_table((arguments.data or shared_data()) / "mp_structures.parquet", columns=COLUMNS)
-    rows = [row for row in table.to_pylist() if row["split"] == arguments.split]
+    rows = split_rows(arguments.split, arguments.data)
+    near = near_hull(rows)
     library = template_library(without_split(load_reference(), {row["material_id"] for row in rows}))
     template_starts(225, [("Na", "a"), ("Cl", "b")], library=library)  # builds the index
-    near = [
-        row
-        for row in rows
-        if row["nsites"] <= MAX_SITES
-        and row["energy_above_hull"] is not None
-        and row["energy_above_hull"] <= MAX_ENERGY_ABOVE_HULL
-    ]
     chosen = targets(near, arguments.targets, seed=arguments.seed)
     print(f"{len(library):,} templates, {len(chosen)} of {len(near):,} targets of the {arguments.split} split")
     outcomes = [measure(library, *target, seed=arguments.seed + i) for i, target in enumerate(chosen)]
