@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genmat.cli import bench, campaigns, candidates, data, doctor, documents, exporting, running, starting
+from genmat.cli import bench, campaigns, candidates, data, doctor, documents, exporting, running, starting, training
 from genmat.cli.session import Session
 
 app = typer.Typer(
@@ -64,3 +64,4 @@ app.command("export", rich_help_panel=_LOOK)(exporting.export)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=_MACHINE)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
+app.add_typer(training.app, name="train", rich_help_panel=_MACHINE)

@@ -83,7 +83,9 @@ def load_state(path: Path, model: FoundationModel, optimisers: Optimisers, *, ru
         for part in optimisers.parts:
             keys = [key for key in tensors if key.startswith(f"{_OPTIMISER}/{name}/")]
             if any(parameter is owned for group in part.param_groups for owned in group["params"]):
-                part.state[parameter] = {key.rsplit("/", 1)[1]: torch.from_numpy(tensors[key].copy()) for key in keys}
+                part.state[parameter] = {
+                    key.rsplit("/", 1)[1]: torch.from_numpy(tensors[key].copy()).to(parameter.device) for key in keys
+                }
     return int(metadata["step"])
 
 

@@ -203,6 +203,11 @@ class Optimisers:
         What is trained.
     training
         Learning rates and weight decay.
+
+    Attributes
+    ----------
+    is_stepping
+        True from the begin to the end of a step: weights of a step that broke off are half old, half new.
     """
 
     def __init__(self, model: FoundationModel, training: PretrainConfig) -> None:
@@ -211,6 +216,7 @@ class Optimisers:
         others: list[torch.nn.Parameter] = []
         for name, parameter in model.named_parameters():
             (matrices if ".blocks." in name and parameter.ndim == 2 else others).append(parameter)
+        self.is_stepping = False
         self.parts: tuple[torch.optim.Optimizer, ...] = (
             Muon(matrices, lr=training.matrix_learning_rate, weight_decay=training.weight_decay),
             torch.optim.AdamW(others, lr=training.learning_rate, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
@@ -218,12 +224,14 @@ class Optimisers:
 
     def step(self, factor: float) -> None:
         """Take a step at ``factor`` times the learning rates, and forget the gradients."""
+        self.is_stepping = True
         rates = (self.training.matrix_learning_rate, self.training.learning_rate)
         for part, rate in zip(self.parts, rates, strict=True):
             for group in part.param_groups:
                 group["lr"] = rate * factor
             part.step()
             part.zero_grad(set_to_none=True)
+        self.is_stepping = False
 
 
 def average_gradients(model: torch.nn.Module) -> None:
@@ -236,7 +244,7 @@ def average_gradients(model: torch.nn.Module) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def pretrain(
+def pretrain(  # noqa: PLR0913 - one for each part of a run
     data: PretrainData,
     *,
     config: FoundationConfig,
@@ -244,7 +252,9 @@ def pretrain(
     device: str = "cpu",
     save: Callable[[FoundationModel, Optimisers, int], None] | None = None,
     resume: Callable[[FoundationModel, Optimisers], int] | None = None,
+    stop: Callable[[], bool] | None = None,
     report_every: int = 20,
+    save_seconds: float = 120.0,
 ) -> Iterator[Progress]:
     """Train Stage 1; yield progress, the last time when it is done.
 
@@ -257,21 +267,36 @@ def pretrain(
     device
         Where; on CUDA the networks run in bfloat16.
     save
-        Called with model, optimiser and number of steps at the end of each epoch, and at once if training breaks off.
+        Called with model, optimiser and number of steps at the end of each epoch, every ``save_seconds``, and at once
+        if training breaks off between two steps.
     resume
         Called once; restores what ``save`` wrote and returns the number of steps done, 0 if there is nothing.
+    stop
+        Asked after every step; training saves and ends early once it returns true.
     report_every
         Steps between two reports.
+    save_seconds
+        Longest time between two calls of ``save``, s.
+
+    Raises
+    ------
+    InputError
+        If there are fewer crystals than half a batch, or the loss is not finite.
     """
     model = new_model(config, data, seed=training.seed).to(device)
     optimiser = Optimisers(model, training)
     done = resume(model, optimiser) if resume is not None else 0
     # Batches of an epoch differ in number by chance; the schedule needs one number for all.
     n_batches = min(sum(1 for _ in epoch_batches(data, training, epoch=epoch)) for epoch in range(training.epochs))
+    if not n_batches:
+        msg = f"{int(data.is_training.sum())} training crystals do not fill a batch of {training.batch_size}: lower it"
+        raise InputError(msg)
     n_steps = n_batches * training.epochs
     start, step = time.monotonic(), done
+    saved = start
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     sums: dict[str, float] = {}
+    count = 0
     try:
         for epoch in range(done // n_batches, training.epochs):
             for index, (rows, near) in enumerate(epoch_batches(data, training, epoch=epoch)):
@@ -281,18 +306,22 @@ def pretrain(
                     continue
                 mine = slice(rank, None, world)
                 losses = _step(model, optimiser, data, rows[mine], near[mine], training, step=step, n_steps=n_steps)
-                step += 1
+                step, count = step + 1, count + 1
                 for name, value in losses.items():
                     sums[name] = sums.get(name, 0.0) + value
-                if step % report_every == 0 or step == n_steps:
-                    count = (step - 1) % report_every + 1
+                ends = step == n_steps or (stop is not None and stop())
+                if step % report_every == 0 or ends:
                     means = {name: value / count for name, value in sums.items()}
                     yield Progress(step, n_steps, means, time.monotonic() - start)
-                    sums = {}
-            if save is not None:
-                save(model, optimiser, step)
+                    sums, count = {}, 0
+                now = time.monotonic()
+                if save is not None and (ends or index == n_batches - 1 or now - saved > save_seconds):
+                    save(model, optimiser, step)
+                    saved = now
+                if ends:
+                    return
     except BaseException:
-        if save is not None and step > done:
+        if save is not None and step > done and not optimiser.is_stepping:
             save(model, optimiser, step)
         raise
 
@@ -333,13 +362,13 @@ def _step(
         + training.property_weight * losses["property"]
         + training.contrastive_weight * losses["contrastive"]
     )
+    found = {name: float(value.detach()) for name, value in losses.items()}
+    if not math.isfinite(float(total.detach())):
+        msg = f"the loss of step {step} is not finite ({found}): lower the learning rate, or check the labels"
+        raise InputError(msg)
     total.backward()
     if distributed.is_initialized():
         average_gradients(model)
     torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
     optimiser.step(learning_rate(step, n_steps, training))
-    found = {name: float(value.detach()) for name, value in losses.items()}
-    if not math.isfinite(float(total.detach())):
-        msg = f"the loss of step {step} is not finite ({found}): lower the learning rate, or check the labels"
-        raise InputError(msg)
     return found

@@ -107,7 +107,7 @@ def load_state(path: Path, flow: LatentFlow, average: LatentFlow, optimiser: tor
     for name, parameter in flow.named_parameters():
         prefix = f"optimiser/{name}/"
         optimiser.state[parameter] = {
-            key.removeprefix(prefix): torch.from_numpy(value.copy())
+            key.removeprefix(prefix): torch.from_numpy(value.copy()).to(parameter.device)
             for key, value in found.tensors.items()
             if key.startswith(prefix)
         }

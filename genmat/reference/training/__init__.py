@@ -1,0 +1,1 @@
+"""What models are pretrained on: crystals of a table, labelled on the energy scale of a reference."""
