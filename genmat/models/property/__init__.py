@@ -11,6 +11,7 @@ from genmat.models.property.config import (
     PropertyDefinition,
     Transform,
     get_property,
+    shipped_config,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "PropertyDefinition",
     "Transform",
     "get_property",
+    "shipped_config",
 ]

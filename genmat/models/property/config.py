@@ -27,10 +27,11 @@ class Transform(StrEnum):
 
 
 class FeatureSet(StrEnum):
-    """What a head reads: z alone, or z beside the descriptors of the composition."""
+    """What a head reads: z alone, z beside descriptors of the composition, or beside those of the geometry too."""
 
     LATENT = "latent"
     LATENT_COMPOSITION = "latent+composition"
+    LATENT_DESCRIPTORS = "latent+descriptors"
 
 
 class Likelihood(StrEnum):
@@ -167,6 +168,9 @@ class HeadConfig:
         Channels and hidden layers of each.
     dropout
         Share of the channels that a step drops.
+    gene_share
+        Share of the rows that a step shows as genes, without geometry, so that genes can be judged too; needs
+        features of the genes.
     learning_rate, weight_decay
         Of AdamW; the rate rises over a tenth of the steps and falls to zero along a cosine.
     batch_size
@@ -181,12 +185,13 @@ class HeadConfig:
     """
 
     definition: PropertyDefinition
-    features: FeatureSet = FeatureSet.LATENT_COMPOSITION
+    features: FeatureSet = FeatureSet.LATENT_DESCRIPTORS
     likelihood: Likelihood = Likelihood.LAPLACE
     n_members: int = 8
     width: int = 192
     depth: int = 3
     dropout: float = 0.1
+    gene_share: float = 0.2
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     batch_size: int = 128
@@ -200,9 +205,11 @@ class HeadConfig:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 msg = f"{name} of the head for {self.definition.name} is {value!r}, expected a positive whole number"
                 raise InputError(msg)
-        if not 0.0 <= self.dropout < 1.0:
-            msg = f"dropout of the head for {self.definition.name} is {self.dropout}, expected 0 up to 1, 1 excluded"
-            raise InputError(msg)
+        for name in ("dropout", "gene_share"):
+            share = getattr(self, name)
+            if not 0.0 <= share < 1.0:
+                msg = f"{name} of the head for {self.definition.name} is {share}, expected 0 up to 1, 1 excluded"
+                raise InputError(msg)
         if not (self.learning_rate > 0.0 and self.weight_decay >= 0.0):
             msg = f"learning_rate and weight_decay of the head for {self.definition.name} must be positive"
             raise InputError(msg)
@@ -263,3 +270,17 @@ class HeadMetrics:
     validation_coverage: float
     epochs: int
     test: dict[str, float] = field(default_factory=dict)
+
+
+def shipped_config(name: str) -> HeadConfig:
+    """Return how the head of a known property that genmat ships is trained.
+
+    Raises
+    ------
+    InputError
+        If the property is unknown.
+    """
+    definition = get_property(name)
+    if name == "band_gap":  # three times as many rows
+        return HeadConfig(definition, batch_size=256, epochs=30)
+    return HeadConfig(definition)

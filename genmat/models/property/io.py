@@ -91,6 +91,7 @@ class PropertyTable:
         split: Sequence[str | None] | None,
         *,
         known_elements: Collection[str] | None = None,
+        max_orbits: int | None = None,
     ) -> Self:
         """Return the rows that can be used; say in the log how many cannot, and why.
 
@@ -106,6 +107,8 @@ class PropertyTable:
             Of each row; ``None`` to draw one by chemical system.
         known_elements
             Elements that the encoder was trained on; ``None`` for any.
+        max_orbits
+            Orbits that the encoder takes; ``None`` for any number.
 
         Raises
         ------
@@ -117,7 +120,7 @@ class PropertyTable:
         dropped: Counter[str] = Counter()
         kept: list[int] = []
         for row, (crystal, value, part) in enumerate(zip(crystals, values, split, strict=True)):
-            reason = _refusal(crystal, float(value), part, known_elements)
+            reason = _refusal(crystal, float(value), part, known_elements, max_orbits)
             if reason is None:
                 kept.append(row)
             else:
@@ -137,7 +140,9 @@ class PropertyTable:
         )
 
 
-def _refusal(crystal: Crystal | None, value: float, split: str | None, known: Collection[str] | None) -> str | None:
+def _refusal(
+    crystal: Crystal | None, value: float, split: str | None, known: Collection[str] | None, max_orbits: int | None
+) -> str | None:
     """Return why a row cannot be used, or None if it can."""
     if not np.isfinite(value):
         return "without a label"
@@ -145,6 +150,8 @@ def _refusal(crystal: Crystal | None, value: float, split: str | None, known: Co
         return "without a symmetric representation"
     if split not in SPLITS:
         return "without a split (train, val or test)"
+    if max_orbits is not None and len(crystal.orbits) > max_orbits:
+        return f"with more than {max_orbits} orbits"
     unknown = sorted(set(crystal.element_counts) - set(known)) if known is not None else []
     return f"with {unknown[0]}, which the encoder never saw" if unknown else None
 
@@ -162,6 +169,7 @@ def read_property_table(
     column: str,
     split_column: str | None = None,
     known_elements: Collection[str] | None = None,
+    max_orbits: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PropertyTable:
     """Return the crystals of a parquet file that have a value of a property.
@@ -176,6 +184,8 @@ def read_property_table(
         Column of the split; ``None`` draws one by chemical system.
     known_elements
         Elements that the encoder was trained on; rows with others are left out. ``None`` for any.
+    max_orbits
+        Orbits that the encoder takes; rows with more are left out. ``None`` for any number.
     progress
         Called with rows done and all.
 
@@ -200,7 +210,7 @@ def read_property_table(
         if progress is not None:
             progress(done, len(rows))
     split = None if split_column is None else table.column(split_column).to_pylist()
-    return PropertyTable.select(column, crystals, values, split, known_elements=known_elements)
+    return PropertyTable.select(column, crystals, values, split, known_elements=known_elements, max_orbits=max_orbits)
 
 
 def _read(path: Path, *, columns: tuple[str, ...]) -> pa.Table:

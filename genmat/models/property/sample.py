@@ -94,7 +94,7 @@ class PropertyHead:
         Raises
         ------
         InputError
-            If the features have another width, or are not finite.
+            If the features have another width, or are infinite.
         """
         location, deviation = self._scaled(features)
         low, high = (self.definition.from_scale(location + sign * deviation) for sign in (-1.0, 1.0))
@@ -106,7 +106,7 @@ class PropertyHead:
         Raises
         ------
         InputError
-            If the features have another width, or are not finite.
+            If the features have another width, or are infinite.
         """
         location, deviation = self._scaled(features)
         half = NORMAL_QUANTILE * deviation
@@ -123,21 +123,22 @@ class PropertyHead:
 
 
 def standardise(features: Features, mean: Features, scale: Features, *, name: str) -> torch.Tensor:
-    """Return standardised features, shape (n, d), none beyond ``CLIP``.
+    """Return standardised features, shape (n, d), none beyond ``CLIP``; NaN, which is unknown, becomes the mean.
 
     Raises
     ------
     InputError
-        If they have another width, or are not finite.
+        If they have another width, or are infinite.
     """
     if features.ndim != 2 or features.shape[1] != len(mean):
         msg = f"features for {name} have shape {features.shape}, expected (n, {len(mean)}): another encoder made them"
         raise InputError(msg)
-    if not np.isfinite(features).all():
-        rows = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        msg = f"features for {name} are not finite in {len(rows)} of {len(features)} rows, the first is {rows[0]}"
+    if np.isinf(features).any():
+        rows = np.flatnonzero(np.isinf(features).any(axis=1))
+        msg = f"features for {name} are infinite in {len(rows)} of {len(features)} rows, the first is {rows[0]}"
         raise InputError(msg)
-    return torch.from_numpy(np.clip((features - mean) / scale, -CLIP, CLIP).astype(np.float32))
+    standardised = np.nan_to_num(np.clip((features - mean) / scale, -CLIP, CLIP), nan=0.0)
+    return torch.from_numpy(standardised.astype(np.float32))
 
 
 @torch.inference_mode()

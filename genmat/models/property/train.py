@@ -75,6 +75,7 @@ def fit_head(
     is_validation: Mask,
     config: HeadConfig,
     seed: int,
+    gene_features: Features | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> PropertyHead:
     """Return a head trained on some rows, stopped and calibrated by others.
@@ -82,7 +83,7 @@ def fit_head(
     Parameters
     ----------
     features
-        Of every row, shape (n, d), float32.
+        Of every row, shape (n, d), float32; NaN where unknown.
     targets
         The property in its unit, shape (n,); NaN where unknown, such rows are left out.
     is_training, is_validation
@@ -91,18 +92,21 @@ def fit_head(
         The property and the sizes.
     seed
         Of weights, order and dropout.
+    gene_features
+        Features of the same rows without their geometry, shape (n, d); a share of the steps' rows is shown as these.
     progress
         Called after every pass.
 
     Raises
     ------
     InputError
-        If shapes disagree, a split is empty, a label does not suit the property's scale, or features are not finite.
+        If shapes disagree, a split is empty, a label does not suit the property's scale, or features are infinite.
     """
     training, validation = check_rows(features, targets, is_training, is_validation, config=config)
     definition = config.definition
     mean, scale = feature_scales(features[training])
     x = standardise(features[training], mean, scale, name=definition.name)
+    genes = None if gene_features is None else standardise(gene_features[training], mean, scale, name=definition.name)
     x_validation = standardise(features[validation], mean, scale, name=definition.name)
     scaled = definition.to_scale(targets[training])
     target_mean, target_scale = float(scaled.mean()), max(float(scaled.std()), _MIN_SCALE)
@@ -112,7 +116,7 @@ def fit_head(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = HeadEnsemble(config, features.shape[1])
-        epochs = _optimise(network, x, t, x_validation, t_validation, config=config, progress=progress)
+        epochs = _optimise(network, (x, genes), t, x_validation, t_validation, config=config, progress=progress)
     location, deviation = ensemble_moments(network, x_validation, likelihood=config.likelihood)
     calibration = calibrate(np.abs(t_validation - location) / deviation)
     predicted = definition.from_scale(location * target_scale + target_mean)
@@ -171,7 +175,7 @@ def feature_scales(features: Features) -> tuple[Features, Features]:
     A feature that is the same in all rows, such as the share of an absent element, taught nothing: its scale is so
     large that it is not heard later either.
     """
-    mean, deviation = features.mean(axis=0), features.std(axis=0)
+    mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
     scale = np.where(deviation < _MIN_SCALE, MAX_HALF, np.maximum(deviation, _MIN_STORED))
     return mean.astype(np.float16).astype(np.float32), scale.astype(np.float16).astype(np.float32)
 
@@ -191,7 +195,7 @@ def calibrate(ratios: FloatArray) -> float:
 
 def _optimise(
     network: HeadEnsemble,
-    x: torch.Tensor,
+    inputs: tuple[torch.Tensor, torch.Tensor | None],
     t: torch.Tensor,
     x_validation: torch.Tensor,
     t_validation: FloatArray,
@@ -200,6 +204,7 @@ def _optimise(
     progress: Callable[[Progress], None] | None,
 ) -> int:
     """Train ``network`` in place; return the number of passes until its best state, which it is left in."""
+    x, genes = inputs
     n = len(x)
     size = min(config.batch_size, n)
     n_batches = n // size
@@ -215,10 +220,14 @@ def _optimise(
         order = torch.stack([torch.randperm(n) for _ in range(config.n_members)])  # (M, n)
         total = 0.0
         for batch in torch.split(order[:, : n_batches * size], size, dim=1):
-            location, log_scale = network(x[batch])  # (M, B, d) -> (M, B)
+            shown = x[batch]  # (M, B, d)
+            if genes is not None:
+                bare = torch.rand(batch.shape) < config.gene_share
+                shown[bare] = genes[batch[bare]]
+            location, log_scale = network(shown)  # (M, B)
             loss = negative_log_likelihood(location, log_scale, t[batch], likelihood=config.likelihood)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
             optimizer.step()
             schedule.step()

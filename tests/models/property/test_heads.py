@@ -154,11 +154,33 @@ def test_features_of_another_encoder_are_refused(head):
         head.predict(np.zeros((3, 5), dtype=np.float32))
 
 
-def test_features_that_are_not_finite_are_refused(head):
+def test_infinite_features_are_refused(head):
     features = np.zeros((3, 6), dtype=np.float32)
-    features[1, 2] = np.nan
-    with pytest.raises(InputError, match="are not finite in 1 of 3 rows, the first is 1"):
+    features[1, 2] = np.inf
+    with pytest.raises(InputError, match="are infinite in 1 of 3 rows, the first is 1"):
         head.predict(features)
+
+
+def test_an_unknown_feature_counts_as_its_mean(head):
+    features = toy()[0][:3]
+    unknown, mean = features.copy(), features.copy()
+    unknown[:, 2], mean[:, 2] = np.nan, head.feature_mean[2]
+    np.testing.assert_allclose(head.predict(unknown).value, head.predict(mean).value, rtol=1e-5)
+
+
+def test_a_head_that_saw_genes_judges_genes_better():
+    features, targets, is_training, is_validation = toy()
+    genes = features.copy()
+    genes[:, 0], genes[:, 4] = np.nan, 5.0  # the marker of a gene
+    test = ~(is_training | is_validation)
+    errors, covered = [], []
+    for gene_features in (None, genes):
+        head = fit(replace(CONFIG, gene_share=0.4), gene_features=gene_features)
+        low, high = head.interval(genes[test])
+        covered.append(np.mean((low <= targets[test]) & (targets[test] <= high)))
+        errors.append(np.abs(head.predict(genes[test]).value - targets[test]).mean())
+    assert errors[1] < 1.02 * errors[0]
+    assert covered[1] > covered[0] + 0.1
 
 
 def test_rows_that_do_not_belong_together_are_refused():

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from genmat.errors import InputError, StructureError
+from genmat.models.foundation.tokens import TokenTable
 from genmat.models.property import PROPERTIES, FeatureSet, HeadConfig, get_property
-from genmat.models.property.features import composition_features, head_features
+from genmat.models.property.features import composition_features, geometry_features, head_features
 from genmat.models.property.io import PropertyTable, draw_split, read_property_table
 from genmat.representation import Crystal, Orbit
 
@@ -95,6 +96,13 @@ def test_elements_that_the_encoder_never_saw_are_left_out_by_name(path):
     assert table.dropped == {"without a label": 1, "with F, which the encoder never saw": 1}
 
 
+def test_crystals_with_too_many_orbits_are_left_out(tmp_path):
+    species, coordinates = rows()["species"], rows()["frac_coords"]
+    species[0], coordinates[0] = ["Na", "Cl", "O"], [0, 0, 0, 0.5, 0.5, 0.5, 0.2, 0.2, 0.2]
+    table = read(write(tmp_path / "t.parquet", species=species, frac_coords=coordinates), max_orbits=2)
+    assert table.dropped["with more than 2 orbits"] == 1
+
+
 def test_a_table_of_unknown_elements_alone_is_refused(path):
     with pytest.raises(InputError, match=r"none of the 7 rows can be used for hardness: .*which the encoder never saw"):
         read(path, known_elements={"Xe"})
@@ -152,20 +160,50 @@ def test_select_without_a_split_draws_one():
 def test_composition_features_do_not_depend_on_the_cell_or_the_order():
     one = Crystal(225, (Orbit("Na", "a"), Orbit("Cl", "b")), (5.6, 5.6, 5.6, 90.0, 90.0, 90.0))
     other = Crystal(225, (Orbit("Cl", "a"), Orbit("Na", "b")), (6.0, 6.0, 6.0, 90.0, 90.0, 90.0))
-    features = composition_features([one, other, rocksalt("K")])
-    np.testing.assert_array_equal(features[0], features[1])
+    features = composition_features(TokenTable.from_crystals([one, other, rocksalt("K")]))
+    np.testing.assert_allclose(features[0], features[1], atol=1e-6)
     assert not np.array_equal(features[0], features[2])
     assert np.isfinite(features).all()
     np.testing.assert_allclose((features[:, -103:] ** 2).sum(axis=1), 1.0, rtol=1e-6)
 
 
+def test_an_element_on_two_orbits_counts_as_one():
+    split = Crystal(221, (Orbit("Cu", "a"), Orbit("Cu", "c")), (3.6, 3.6, 3.6, 90.0, 90.0, 90.0))
+    whole = Crystal(225, (Orbit("Cu", "a"),), (3.6, 3.6, 3.6, 90.0, 90.0, 90.0))
+    features = composition_features(TokenTable.from_crystals([split, whole]))
+    np.testing.assert_allclose(features[0], features[1], atol=1e-6)
+
+
+def test_geometry_features_of_a_gene_are_unknown_but_for_its_symmetry():
+    crystal = TokenTable.from_crystals([rocksalt()])
+    gene = TokenTable.from_genes([(225, [("Na", "a"), ("Cl", "b")])])
+    known, unknown = geometry_features(crystal)[0], geometry_features(gene)[0]
+    assert np.isfinite(known).all()
+    assert np.isnan(unknown).sum() == len(known) - 11
+    np.testing.assert_array_equal(unknown[:11], known[:11])
+
+
+def test_geometry_features_do_not_depend_on_the_order_of_orbits():
+    one = Crystal(221, (Orbit("Sr", "a"), Orbit("Ti", "b"), Orbit("O", "c")), (3.9, 3.9, 3.9, 90.0, 90.0, 90.0))
+    other = Crystal(221, (Orbit("O", "c"), Orbit("Ti", "b"), Orbit("Sr", "a")), (3.9, 3.9, 3.9, 90.0, 90.0, 90.0))
+    features = geometry_features(TokenTable.from_crystals([one, other]))
+    np.testing.assert_allclose(features[0], features[1], atol=1e-5)
+
+
 def test_features_are_the_latent_alone_or_with_the_composition():
     latent = np.ones((2, 4), dtype=np.float32)
     crystals = [rocksalt(), rocksalt("K")]
-    assert head_features(latent, crystals, features=FeatureSet.LATENT).shape == (2, 4)
-    assert head_features(latent, crystals, features=FeatureSet.LATENT_COMPOSITION).shape == (2, 4 + 159)
-    with pytest.raises(InputError, match="2 latent vectors for 1 crystals"):
-        head_features(latent, crystals[:1], features=FeatureSet.LATENT)
+    sizes = {FeatureSet.LATENT: 4, FeatureSet.LATENT_COMPOSITION: 163, FeatureSet.LATENT_DESCRIPTORS: 4 + 159 + 198}
+    for features, size in sizes.items():
+        found = head_features(latent, crystals, features=features)
+        assert found.shape == (2, size)
+        np.testing.assert_array_equal(
+            found, head_features(latent, TokenTable.from_crystals(crystals), features=features)
+        )
+    with pytest.raises(InputError, match="1 latent vectors for 2 crystals"):
+        head_features(latent[:1], crystals, features=FeatureSet.LATENT)
+    with pytest.raises(InputError, match="latent vectors are not finite in 2 of 2 rows, the first is 0"):
+        head_features(latent * np.float32("nan"), crystals, features=FeatureSet.LATENT)
 
 
 def test_configuration_of_every_shipped_property_round_trips():
