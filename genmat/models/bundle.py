@@ -144,16 +144,11 @@ class ModelBundle:
         latents
             z of the crystals or genes.
         tokens
-            The same crystals or genes; only their compositions are read.
+            The same crystals or genes.
         """
         head = self.heads[name]
-        genes = _placeholders(tokens)
-        value, deviation = head.predict(head_features(latents, genes, features=head.config.features))
+        value, deviation = head.predict(head_features(latents, tokens, features=head.config.features))
         return value.astype(np.float32), deviation.astype(np.float32)
-
-
-def _placeholders(tokens: TokenTable) -> list[Any]:
-    return [tokens.crystal(row) for row in range(len(tokens))]
 
 
 @lru_cache(maxsize=2)

@@ -68,9 +68,8 @@ def generator_data(
         mass * GRAMS_PER_CUBIC_CENTIMETRE / np.exp(log_volume),
         n_atoms,
     ]
-    crystals = [tokens.crystal(row) for row in range(len(tokens))] if heads else []
     columns += [
-        head.predict(head_features(latents, crystals, features=head.config.features)).value for head in heads.values()
+        head.predict(head_features(latents, tokens, features=head.config.features)).value for head in heads.values()
     ]
     return GeneratorData(tokens, latents, np.stack(columns, axis=1).astype(np.float32))
 
