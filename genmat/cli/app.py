@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from genmat.cli import bench, campaigns, candidates, data, doctor, documents, exporting, running, starting, training
+from genmat.cli import (
+    bench,
+    campaigns,
+    candidates,
+    data,
+    doctor,
+    documents,
+    exporting,
+    models,
+    running,
+    starting,
+    training,
+)
 from genmat.cli.session import Session
 
 app = typer.Typer(
@@ -65,3 +77,4 @@ app.command("doctor", rich_help_panel=_MACHINE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=_MACHINE)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)
 app.add_typer(training.app, name="train", rich_help_panel=_MACHINE)
+app.add_typer(models.app, name="models", rich_help_panel=_MACHINE)

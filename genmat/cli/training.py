@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -17,7 +18,7 @@ from genmat.cli.terminal import caught_output, console, note, print_json, print_
 from genmat.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from genmat.reference.training.io import TrainingTable
 
@@ -56,6 +57,9 @@ def pretrain(  # noqa: PLR0913 - one option each
     processes: Annotated[
         int, typer.Option(min=1, max=1024, help="Processes on the CPU, one thread each, that share each batch.")
     ] = 1,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Model whose weights training begins from.", metavar="FILE")
+    ] = None,
     workers: Workers = None,
     settings: Settings = None,
     save_seconds: SaveSeconds = 120.0,
@@ -78,7 +82,7 @@ def pretrain(  # noqa: PLR0913 - one option each
 
         resources = Resources(device=device, processes=processes, save_seconds=save_seconds)
         found = _read_table(table, reference=session.settings.reference, work_folder=work_folder, workers=workers)
-        with TrainingProgress("pretrain") as bar:
+        with TrainingProgress() as bar:
             metadata = run_pretraining(
                 found.data,
                 provenance=found.provenance,
@@ -87,7 +91,137 @@ def pretrain(  # noqa: PLR0913 - one option each
                 output=output,
                 folder=work_folder,
                 resources=resources,
+                start=start_from,
+                report=partial(bar.report, "pretrain"),
+            )
+    _print(metadata, output, as_json=as_json)
+
+
+@app.command("finetune")
+def finetune(  # noqa: PLR0913 - one option each
+    context: typer.Context,
+    tables: Annotated[list[Path], typer.Argument(help="Structures with properties (.parquet).", metavar="TABLE…")],
+    *,
+    properties: Annotated[
+        list[str],
+        typer.Option(
+            "--property", help="Property, and its column if named otherwise; repeatable.", metavar="NAME[=COLUMN]"
+        ),
+    ],
+    model: Annotated[Path, typer.Option(help="Foundation model whose encoder is used, frozen.", metavar="FILE")],
+    output: Output,
+    work_folder: WorkFolder,
+    split_column: Annotated[
+        str | None, typer.Option(help="Column of the split; default: split_NAME, split, or drawn.", metavar="COLUMN")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of a property that genmat does not know.")] = None,
+    transform: Annotated[
+        str | None, typer.Option(help="Scale such a property is learnt on: linear, log or arcsinh.")
+    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train Stage 2: heads for properties on the frozen encoder, into one file; minutes, and resumes head by head.
+
+    Example: genmat train finetune moduli.parquet --property bulk_modulus --model foundation.safetensors
+    --output heads.safetensors --work-folder training
+    """
+    from genmat.interop.io import check_writable
+
+    session_of(context)
+    given = _given(settings, epochs=epochs, batch_size=batch_size)
+    check_writable(work_folder)
+    check_writable(output.parent)
+    with _resumable(work_folder):
+        from genmat.models.finetuning import PropertySource, head_configs, run_finetuning
+
+        sources, configs = [], {}
+        for item in properties:
+            name, _, column = item.partition("=")
+            sources.append(PropertySource.find(name, column or None, tables, split_column=split_column))
+            configs[name] = [
+                configured((config,), given)[0] for config in head_configs(name, unit=unit, transform=transform)
+            ]
+        with TrainingProgress() as bar:
+            metadata = run_finetuning(
+                sources,
+                configs,
+                foundation=model,
+                output=output,
+                folder=work_folder,
+                seed=seed,
+                device=device,
                 report=bar.report,
+            )
+    if as_json:
+        print_json({"path": str(output), **metadata})
+        return
+    print_line(f"heads {output} ({metadata['sha256'][:12]})", style="bold")
+    rows = [
+        [name, found["n_train"], found["validation_mae"], found["test"].get("mae"), found["test"].get("coverage")]
+        for name, found in metadata["metrics"].items()
+    ]
+    print_table(["property", "trained on", "validation MAE", "test MAE", "test rows in the 90 % interval"], rows)
+
+
+@app.command("generator")
+def generator(  # noqa: PLR0913 - one option each
+    context: typer.Context,
+    table: Table,
+    *,
+    model: Annotated[Path, typer.Option(help="Foundation model whose latents are generated.", metavar="FILE")],
+    heads: Annotated[
+        Path | None, typer.Option(help="Heads of that model: their properties can be asked for.", metavar="FILE")
+    ] = None,
+    output: Output,
+    work_folder: WorkFolder,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Channels of the flow.")] = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    workers: Workers = None,
+    settings: Settings = None,
+    save_seconds: SaveSeconds = 120.0,
+    as_json: AsJson = False,
+) -> None:
+    """Train Stage 3: the flow from what is asked for to latents, on the table of Stage 1; an hour, and resumes.
+
+    Example: genmat train generator crystals.parquet --model foundation.safetensors --heads heads.safetensors
+    --output generator.safetensors --work-folder training
+    """
+    from genmat.interop.io import check_writable
+    from genmat.models.generator.config import GeneratorConfig, GeneratorTraining
+
+    session = session_of(context)
+    given = _given(settings, width=width, epochs=epochs, batch_size=batch_size, seed=seed)
+    if fixed := sorted({"latent_size", "properties"} & set(given)):
+        msg = f"{fixed[0]} of the generator follows from --model and --heads, it cannot be set"
+        raise InputError(msg)
+    sizes, training = configured((GeneratorConfig(1, ()), GeneratorTraining()), given)
+    check_writable(work_folder)
+    check_writable(output.parent)
+    with _resumable(work_folder):
+        from genmat.models.generator.training import run_flow_training
+
+        found = _read_table(table, reference=session.settings.reference, work_folder=work_folder, workers=workers)
+        with TrainingProgress() as bar:
+            metadata = run_flow_training(
+                found.data,
+                provenance=found.provenance,
+                foundation=model,
+                heads=heads,
+                sizes={name: getattr(sizes, name) for name in ("width", "n_blocks", "condition_size")},
+                training=training,
+                output=output,
+                folder=work_folder,
+                device=device,
+                save_seconds=save_seconds,
+                report=partial(bar.report, "generator"),
             )
     _print(metadata, output, as_json=as_json)
 
@@ -188,19 +322,12 @@ def _resumable(work_folder: Path) -> Iterator[None]:
 
 
 class TrainingProgress:
-    """A bar of steps with rate and losses; a line each report where standard error is no terminal.
+    """A bar for each thing that is trained, with rate and losses; lines where standard error is no terminal."""
 
-    Parameters
-    ----------
-    title
-        What is trained.
-    """
-
-    def __init__(self, title: str) -> None:
+    def __init__(self) -> None:
         from rich import progress
 
         screen = console(error=True)
-        self._title = title
         self._live = screen.is_terminal
         self._bars = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -212,7 +339,8 @@ class TrainingProgress:
             console=screen,
             disable=not self._live,
         )
-        self._task: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._said: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -221,20 +349,29 @@ class TrainingProgress:
     def __exit__(self, *_error: object) -> None:
         self._bars.stop()
 
-    @property
-    def report(self) -> Callable[[Mapping[str, Any]], None]:
-        """The callback of a run: takes each line of its log."""
-        return self._report
+    def report(self, title: str, record: Mapping[str, Any]) -> None:
+        """Show where a training stands.
 
-    def _report(self, record: Mapping[str, Any]) -> None:
-        losses = " ".join(f"{name} {value:.3g}" for name, value in record["losses"].items())
-        text = f"{losses} ({record['crystals_per_second']:g}/s)"
+        Parameters
+        ----------
+        title
+            What is trained.
+        record
+            A line of its log: step, n_steps, losses, perhaps crystals_per_second.
+        """
+        step, n_steps = record["step"], record["n_steps"]
+        text = " ".join(f"{name} {value:.3g}" for name, value in record["losses"].items())
+        if "crystals_per_second" in record:
+            text += f" ({record['crystals_per_second']:g}/s)"
         if not self._live:
-            note(f"{self._title}: step {record['step']} of {record['n_steps']}, {record['seconds']:.0f} s, {text}")
+            hundredth = 100 * step // max(n_steps, 1)
+            if step == n_steps or hundredth > self._said.get(title, -1):
+                self._said[title] = hundredth if step < n_steps else -1
+                note(f"{title}: {step} of {n_steps} {text}".rstrip())
             return
-        if self._task is None:
-            self._task = self._bars.add_task(self._title, total=record["n_steps"], losses=text)
-        self._bars.update(self._task, completed=record["step"], losses=text)
+        if title not in self._tasks:
+            self._tasks[title] = self._bars.add_task(title, total=n_steps, losses=text)
+        self._bars.update(self._tasks[title], completed=step, total=n_steps, losses=text)
 
 
 def _print(metadata: Mapping[str, Any], output: Path, *, as_json: bool) -> None:

@@ -210,6 +210,17 @@ def stopping_on_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums come out the same, whatever the machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], *, prefix: str = "") -> list[str]:
     """Return what differs between two identities, as ``name is 3, was 4``."""
     found = []

@@ -174,6 +174,19 @@ def read_checkpoint(path: Path, *, kind: str, version: int, sha256: str | None =
     return _update(Checkpoint(config, arrays, metadata), path=path, kind=kind, found=found, version=version)
 
 
+def read_any_checkpoint(path: Path) -> tuple[str, Checkpoint]:
+    """Return kind and content of a file of whatever kind, checked, at its own version.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, truncated, altered or no checkpoint of genmat.
+    """
+    header, _ = _read_header(path)
+    kind, version = str(header.get("kind")), header.get("version")
+    return kind, read_checkpoint(path, kind=kind, version=version if isinstance(version, int) else 0)
+
+
 def content_sha256(kind: str, version: int, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """Return the SHA-256 of what makes a model: kind, version, config, and name, type, shape and bytes of each tensor.
 

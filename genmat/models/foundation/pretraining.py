@@ -19,7 +19,14 @@ import torch
 from torch import distributed
 
 from genmat.errors import InputError, ModelError
-from genmat.models.foundation.checkpoint import load_state, save_model, save_state
+from genmat.models.foundation.checkpoint import (
+    CHECKPOINT_VERSION,
+    KIND,
+    load_model,
+    load_state,
+    save_model,
+    save_state,
+)
 from genmat.models.foundation.metrics import validation_metrics
 from genmat.models.foundation.train import pretrain
 from genmat.models.runs import (
@@ -28,9 +35,12 @@ from genmat.models.runs import (
     TrainingRun,
     check_device,
     describe_device,
+    differences,
+    one_thread,
     stopping_on_signals,
     training_metadata,
 )
+from genmat.models.tensors import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -96,7 +106,7 @@ class Resources:
             raise InputError(msg)
 
 
-def run_pretraining(
+def run_pretraining(  # noqa: PLR0913 - what, how and where
     data: PretrainData,
     *,
     provenance: Mapping[str, Any],
@@ -105,6 +115,7 @@ def run_pretraining(
     output: Path,
     folder: Path,
     resources: Resources,
+    start: Path | None = None,
     report: Report | None = None,
 ) -> dict[str, Any]:
     """Train Stage 1 (or go on with it), measure it, write it, and return what its file says about it.
@@ -123,6 +134,8 @@ def run_pretraining(
         Work folder.
     resources
         Where.
+    start
+        Model whose weights training begins from; ``None`` begins from random ones.
     report
         Called with each line of the log.
 
@@ -131,21 +144,27 @@ def run_pretraining(
     KeyboardInterrupt
         If a signal ended the run; its state is saved.
     ModelError
-        If the folder belongs to another run, or one of the processes died.
+        If the folder belongs to another run, one of the processes died, or ``start`` cannot be used.
+    InputError
+        If ``start`` has another configuration.
     """
+    first = None if start is None else _first_model(start, config)
     identity = {
         "data": {name: value for name, value in provenance.items() if name != "file"},
         "config": config.to_dict(),
         "training": training.to_dict(),
         "processes": resources.processes,
         "device": resources.device.partition(":")[0],
+        "start": None if first is None else first[1],
     }
-    with _one_thread(), TrainingRun(folder, NAME, identity) as run, stopping_on_signals() as stop:
-        model = _train(data, config, training, run=run, resources=resources, report=report, stop=stop)
+    with one_thread(), TrainingRun(folder, NAME, identity) as run, stopping_on_signals() as stop:
+        job = _Job(data, config, training, None if first is None else first[0], run.state, run.id)
+        model = _train(job, run=run, resources=resources, report=report, stop=stop)
         metrics = validation_metrics(model, data, max_energy_above_hull=training.max_energy_above_hull)
         metadata = training_metadata(
             run,
             data=provenance,
+            parent=identity["start"],
             seed=training.seed,
             training=training.to_dict(),
             device=describe_device(resources.device),
@@ -156,15 +175,29 @@ def run_pretraining(
     return metadata | {"sha256": sha256}
 
 
+def _first_model(path: Path, config: FoundationConfig) -> tuple[FoundationModel, str]:
+    """Return the model to begin from and the SHA-256 of its file's content."""
+    model = load_model(path).requires_grad_(requires_grad=True)
+    if model.config != config:
+        msg = f"{path} has another configuration: {'; '.join(differences(config.to_dict(), model.config.to_dict()))}"
+        raise InputError(msg)
+    return model, str(read_checkpoint(path, kind=KIND, version=CHECKPOINT_VERSION).metadata["sha256"])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What all processes of a run have in common: ``start`` to begin from, ``state`` and ``run`` to go on from."""
+
+    data: PretrainData
+    config: FoundationConfig
+    training: PretrainConfig
+    start: FoundationModel | None
+    state: Path
+    run: str
+
+
 def _train(
-    data: PretrainData,
-    config: FoundationConfig,
-    training: PretrainConfig,
-    *,
-    run: TrainingRun,
-    resources: Resources,
-    report: Report | None,
-    stop: StopRequest,
+    job: _Job, *, run: TrainingRun, resources: Resources, report: Report | None, stop: StopRequest
 ) -> FoundationModel:
     """Run all steps that are left and return the model."""
     held: list[FoundationModel] = []
@@ -182,20 +215,21 @@ def _train(
     def save(model: FoundationModel, optimisers: Optimisers, step: int) -> None:
         save_state(run.state, model, optimisers, step, run=run.id)
 
-    with _followers(data, config, training, run=run, resources=resources) as followers:
+    with _followers(job, resources=resources) as followers:
         try:
             for progress in pretrain(
-                data,
-                config=config,
-                training=training,
+                job.data,
+                config=job.config,
+                training=job.training,
                 device=resources.device,
+                start=job.start,
                 save=save,
                 resume=resume,
                 stop=stop,
                 report_every=resources.report_every,
                 save_seconds=resources.save_seconds,
             ):
-                record = run.report(progress, crystals_per_step=training.batch_size, n_done=done)
+                record = run.report(progress, crystals_per_step=job.training.batch_size, n_done=done)
                 step, n_steps = progress.step, progress.n_steps
                 if report is not None:
                     report(record)
@@ -212,25 +246,7 @@ def _train(
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: sums come out the same, whatever the machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _followers(
-    data: PretrainData,
-    config: FoundationConfig,
-    training: PretrainConfig,
-    *,
-    run: TrainingRun,
-    resources: Resources,
-) -> Iterator[list[BaseProcess]]:
+def _followers(job: _Job, *, resources: Resources) -> Iterator[list[BaseProcess]]:
     """Start all processes but this one, and make this one the first of their group."""
     if resources.processes == 1:
         yield []
@@ -245,7 +261,7 @@ def _followers(
         followers = [
             context.Process(
                 target=_follow,
-                args=(_Place(rank, world, meeting, os.getpid()), data, config, training, run.state, run.id),
+                args=(_Place(rank, world, meeting, os.getpid()), job),
                 daemon=True,
             )
             for rank in range(1, world)
@@ -266,14 +282,7 @@ def _followers(
                 os.environ.pop("GLOO_SOCKET_IFNAME", None)
 
 
-def _follow(
-    place: _Place,
-    data: PretrainData,
-    config: FoundationConfig,
-    training: PretrainConfig,
-    state: Path,
-    run_id: str,
-) -> None:
+def _follow(place: _Place, job: _Job) -> None:
     """Take the same steps as the first process with another part of each batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process decides when to stop
     threading.Thread(target=_end_with_parent, args=(place.parent,), daemon=True).start()
@@ -283,9 +292,9 @@ def _follow(
     )
 
     def resume(model: FoundationModel, optimisers: Optimisers) -> int:
-        return load_state(state, model, optimisers, run=run_id)
+        return load_state(job.state, model, optimisers, run=job.run)
 
-    for _ in pretrain(data, config=config, training=training, resume=resume):
+    for _ in pretrain(job.data, config=job.config, training=job.training, start=job.start, resume=resume):
         pass
     distributed.destroy_process_group()
 

@@ -250,6 +250,7 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
     config: FoundationConfig,
     training: PretrainConfig,
     device: str = "cpu",
+    start: FoundationModel | None = None,
     save: Callable[[FoundationModel, Optimisers, int], None] | None = None,
     resume: Callable[[FoundationModel, Optimisers], int] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -266,6 +267,8 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
         What is trained, and how.
     device
         Where; on CUDA the networks run in bfloat16.
+    start
+        Model whose weights and scales training begins from; ``None`` begins from random ones.
     save
         Called with model, optimiser and number of steps at the end of each epoch, every ``save_seconds``, and at once
         if training breaks off between two steps.
@@ -283,7 +286,7 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
     InputError
         If there are fewer crystals than half a batch, or the loss is not finite.
     """
-    model = new_model(config, data, seed=training.seed).to(device)
+    model = _first_model(config, data, seed=training.seed, start=start).to(device)
     optimiser = Optimisers(model, training)
     done = resume(model, optimiser) if resume is not None else 0
     # Batches of an epoch differ in number by chance; the schedule needs one number for all.
@@ -292,8 +295,8 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
         msg = f"{int(data.is_training.sum())} training crystals do not fill a batch of {training.batch_size}: lower it"
         raise InputError(msg)
     n_steps = n_batches * training.epochs
-    start, step = time.monotonic(), done
-    saved = start
+    begin, step = time.monotonic(), done
+    saved = begin
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     sums: dict[str, float] = {}
     count = 0
@@ -312,7 +315,7 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
                 ends = step == n_steps or (stop is not None and stop())
                 if step % report_every == 0 or ends:
                     means = {name: value / count for name, value in sums.items()}
-                    yield Progress(step, n_steps, means, time.monotonic() - start)
+                    yield Progress(step, n_steps, means, time.monotonic() - begin)
                     sums, count = {}, 0
                 now = time.monotonic()
                 if save is not None and (ends or index == n_batches - 1 or now - saved > save_seconds):
@@ -324,6 +327,15 @@ def pretrain(  # noqa: PLR0913 - one for each part of a run
         if save is not None and step > done and not optimiser.is_stepping:
             save(model, optimiser, step)
         raise
+
+
+def _first_model(
+    config: FoundationConfig, data: PretrainData, *, seed: int, start: FoundationModel | None
+) -> FoundationModel:
+    model = new_model(config, data, seed=seed)
+    if start is not None:
+        model.load_state_dict(start.state_dict())
+    return model
 
 
 def _step(

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genmat.errors import InputError, RepresentationError, StorageError, StructureError, did_you_mean
-from genmat.models.foundation.tokens import MAX_ORBITS, TokenTable, atomic_number, concatenate
+from genmat.models.foundation.tokens import MAX_ORBITS, TokenTable, atomic_number, concatenate, symbol
 from genmat.reference.training.labels import intrinsic_labels, label_provenance
 from genmat.representation import from_arrays
 
@@ -69,7 +69,8 @@ class TrainingTable:
     split
         ``train``, ``val`` or ``test`` of each.
     provenance
-        SHA-256 of the file, rows of each split, rows left out by reason, scale and reference of the labels.
+        SHA-256 of the file, rows of each split, elements of the training rows, rows left out by reason, scale and
+        reference of the labels.
     """
 
     data: PretrainData
@@ -138,10 +139,17 @@ def read_training_table(
         "sha256": digest,
         "rows": len(table),
         "splits": {name: int((split == name).sum()) for name in SPLITS},
+        "elements": _elements(tokens, split == "train"),
         "left_out": dict(sorted(dropped.items())),
         "labels": label_provenance(reference, counts),
     }
     return TrainingTable(data, material_ids, tuple(split.tolist()), provenance)
+
+
+def _elements(tokens: TokenTable, rows: NDArray[np.bool_]) -> list[str]:
+    """Return the symbols of the elements of some crystals, by atomic number."""
+    numbers = np.unique(tokens.elements[rows])
+    return [symbol(int(z)) for z in numbers if z]
 
 
 def _read(path: Path) -> pa.Table:
@@ -239,7 +247,7 @@ def _crystal(item: dict[str, Any], *, name: str) -> Crystal | str:
     try:
         lattice = np.array(item["lattice"], dtype=np.float64).reshape(3, 3)
         points = np.array(item["frac_coords"], dtype=np.float64).reshape(-1, 3)
-        symbols = [str(symbol) for symbol in item["species"]]
+        symbols = [str(name) for name in item["species"]]
     except (TypeError, ValueError) as err:
         msg = f"{name}: lattice needs 9 numbers, frac_coords 3 a site, species a list of symbols"
         raise StructureError(msg) from err
@@ -248,11 +256,11 @@ def _crystal(item: dict[str, Any], *, name: str) -> Crystal | str:
         raise StructureError(msg)
     if len(symbols) > MAX_ATOMS:
         return f"with more than {MAX_ATOMS} atoms"
-    for symbol in symbols:
+    for element in symbols:
         try:
-            atomic_number(symbol)
+            atomic_number(element)
         except KeyError as err:
-            msg = f"{name}: species holds {symbol!r}, expected symbols of elements"
+            msg = f"{name}: species holds {element!r}, expected symbols of elements"
             raise StructureError(msg) from err
     try:
         crystal = from_arrays(lattice, symbols, points, symprec=SYMPREC)
