@@ -6,7 +6,12 @@ from typer.testing import CliRunner
 from genmat.cli.app import app
 
 VERBS = ("run", "resume", "status", "list", "show", "why", "top", "export", "doctor", "init", "schema")
-PATHS = [(verb,) for verb in VERBS] + [("data", "show"), ("data", "build-reference")]
+GROUPS = {
+    "data": ("show", "build-reference"),
+    "train": ("pretrain", "finetune", "generator"),
+    "models": ("list", "show", "register"),
+}
+PATHS = [(verb,) for verb in VERBS] + [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=" ".join)
@@ -18,7 +23,7 @@ def test_every_verb_explains_itself_with_an_example(path):
 
 def test_the_overview_lists_every_verb():
     output = CliRunner().invoke(app, ["--help"]).output
-    assert [verb for verb in (*VERBS, "data") if f" {verb} " not in output] == []
+    assert [verb for verb in (*VERBS, *GROUPS) if f" {verb} " not in output] == []
 
 
 def test_the_version_is_shown():

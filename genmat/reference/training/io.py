@@ -271,7 +271,7 @@ def _crystal(item: dict[str, Any], *, name: str) -> Crystal | str:
 
 def _load_tokens(path: Path) -> tuple[NDArray[np.intp], TokenTable, dict[str, int]] | None:
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             tokens = TokenTable(*(kept[field.name] for field in fields(TokenTable)))
             dropped = dict(zip(kept["reasons"].tolist(), kept["counts"].tolist(), strict=True))
             rows = kept["rows"].astype(np.intp)
