@@ -44,6 +44,8 @@ def generate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list
     if planned < len(starts):
         asked = campaign.generate
         generator = campaign_generator(campaign)
+        provenance = dict(generator.provenance(campaign.target))
+        weights = provenance.get("models", {})
         activities = []
         for first in starts:
             last = min(first + size, asked.n) - 1
@@ -57,6 +59,7 @@ def generate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list
                 for index in range(first, last + 1)
             ]
             parameters = {"first": first, "last": last, "generator": generator.name, **dict(generator.parameters)}
+            parameters |= provenance
             activities.append(
                 plan_activity(
                     campaign.name,
@@ -64,6 +67,7 @@ def generate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list
                     GENERATE,
                     used,
                     model=generator.name,
+                    model_sha256=next(iter(weights.values()), None),
                     seed=asked.seed,
                     parameters=parameters,
                 )

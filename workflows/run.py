@@ -48,7 +48,10 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     """
     potential = get_potential(campaign.screen.potential)
     potential.check_weights()
-    campaign_generator(campaign).check_target(campaign.target)
+    generator = campaign_generator(campaign)
+    generator.check_target(campaign.target)
+    for warning in generator.provenance(campaign.target).get("warnings", ()):
+        logger.warning("target: %s", warning)
     document = store.campaigns.create(
         CampaignDocument(
             id=campaign.name, config=campaign.to_dict(), config_hash=campaign.config_hash, code_version=__version__

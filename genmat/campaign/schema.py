@@ -90,7 +90,9 @@ def check_workers(value: object) -> object:
 class Generate(CampaignModel):
     """How candidates are proposed."""
 
-    generator: str = Field(default="template", min_length=1, description="Name of the generator: template.")
+    generator: str = Field(
+        default="template", min_length=1, description="Name of the generator: template or foundation."
+    )
     n: Annotated[Count, Field(le=1_000_000)] = Field(default=200, description="Number of draws in each round.")
     seed: Annotated[int, Strict()] = Field(
         default=0, ge=0, le=MAX_SEED, description="Seed of all random streams; the same seed gives the same candidates."

@@ -17,6 +17,7 @@ from genmat.cli import (
     exporting,
     models,
     running,
+    sampling,
     starting,
     training,
 )
@@ -65,6 +66,7 @@ def common(  # noqa: D103 - the help text of the group stands above
 
 app.command("run", rich_help_panel=_WORK)(running.run)
 app.command("resume", rich_help_panel=_WORK)(running.resume)
+app.command("sample", rich_help_panel=_WORK)(sampling.sample)
 app.command("init", rich_help_panel=_WORK)(starting.init)
 app.command("schema", rich_help_panel=_WORK)(starting.schema)
 app.command("status", rich_help_panel=_LOOK)(campaigns.status)

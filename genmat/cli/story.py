@@ -121,8 +121,14 @@ def print_story(story: dict[str, Any]) -> None:
     origin = story["origin"]
     print_line(f"  campaign {story['campaign']}, round {story['round']}, draw {story['draw']}")
     print_line(f"  generator {origin['generator']} ({origin['generator_hash'][:12]}), seed {origin['seed']}")
+    if (above := origin.get("predicted_energy_above_hull")) is not None:
+        width = _exact(origin.get("predicted_uncertainty"))
+        print_line(f"  predicted energy above hull: {_exact(above)} ± {width} eV/atom")
+    if "start" in origin:
+        known = origin["start"] == "template"
+        print_line(f"  geometry: {f'that of known crystal {origin.get("template")}' if known else 'decoded'}")
     for key, item in origin.items():
-        if key not in {"generator", "generator_hash", "seed"}:
+        if key not in _TOLD and not ("start" in origin and key == "template"):
             print_line(f"  {key.replace('_', ' ')}: {_exact(item)}")
     for structure in story["structures"]:
         line = (
@@ -133,6 +139,12 @@ def print_story(story: dict[str, Any]) -> None:
     _print_verdicts(story["verdicts"])
     _print_properties(story["properties"])
     _print_activities(story["activities"])
+
+
+_TOLD = frozenset(
+    {"generator", "generator_hash", "seed", "predicted_energy_above_hull", "predicted_uncertainty", "start"}
+)
+"""Entries of an origin that have a line of their own."""
 
 
 def _print_verdicts(verdicts: list[dict[str, Any]]) -> None:

@@ -183,6 +183,14 @@ class Generator(Protocol):
         """
         ...
 
+    def provenance(self, target: Target) -> Mapping[str, Any]:
+        """Return what an activity that draws for ``target`` records besides the parameters; JSON-serialisable.
+
+        ``models`` holds the SHA-256 of each weights file by name; ``warnings`` what the user should know, a line each.
+        Both are absent where there is nothing to say.
+        """
+        ...
+
     def draw(self, indices: Sequence[int], *, context: DrawContext) -> list[Draw]:
         """Return the draws of ``indices``, in their order.
 

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from genmat.campaign.properties import PropertyName
-from genmat.errors import CampaignError, InputError, MissingReferenceError, RepresentationError
-from genmat.generation.constraints import Chemistry
+from genmat.errors import MissingReferenceError, RepresentationError
 from genmat.generation.decoration import is_balanced
 from genmat.generation.draw import Draw, random_stream
 from genmat.generation.exhaustive import gumbel
 from genmat.generation.foundation_parameters import FoundationParameters, StartKind
+from genmat.generation.foundation_target import Asked, ask
 from genmat.generation.library import TemplateLibrary, template_library
 from genmat.generation.options import known_genes
 from genmat.generation.starts import MIN_DISTANCE_RATIO, template_starts
@@ -39,7 +39,6 @@ from genmat.models.protocol import SamplingOptions
 from genmat.reference.entries import SYMBOLS
 from genmat.representation.contacts import distances_ok
 from genmat.representation.conversion import to_structure
-from genmat.representation.filling import GROUPS_ABOVE_P1, GeneConstraints
 from genmat.representation.gene import anonymous_gene_of_occupations, gene_of_occupations
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
     from genmat.models.bundle import ModelBundle
     from genmat.models.foundation.sample import Genes
     from genmat.models.foundation.tokens import TokenTable
-    from genmat.models.generator.conditions import Condition
     from genmat.reference.hull import Hull
     from genmat.reference.table import Reference
     from genmat.representation.crystal import Crystal
@@ -65,15 +63,8 @@ STABLE = 0.08
 """τ of equation (1), eV/atom."""
 GEOMETRY_TRIES = 4
 """Geometries that are decoded for a gene until one has no atoms on top of each other."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Prepared:
-    """What all draws of one target share."""
-
-    constraints: GeneConstraints
-    condition: Condition
-    warnings: tuple[str, ...]
+GROUP = 10
+"""Draws that are computed together: draw i always with those of equal i // GROUP, whichever of them are wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +110,7 @@ class FoundationGenerator:
     settings: FoundationParameters
     bundle: ModelBundle
     library: TemplateLibrary
-    _prepared: dict[str, _Prepared] = field(default_factory=dict)
+    _prepared: dict[str, Asked] = field(default_factory=dict)
     _hull: list[Hull] = field(default_factory=list)
 
     @classmethod
@@ -157,21 +148,35 @@ class FoundationGenerator:
         """Return what the target asks for beyond what the model was trained on, a line each."""
         return self._prepare(target).warnings
 
+    def provenance(self, target: Target) -> dict[str, Any]:
+        """Return the SHA-256 of each file of the model, and what the target asks for beyond its training."""
+        return {"models": dict(sorted(self.bundle.sha256.items())), "warnings": list(self.warnings(target))}
+
     def draw(self, indices: Sequence[int], *, context: DrawContext) -> list[Draw]:
         """Return the draws of ``indices``, in their order.
+
+        The networks see :data:`GROUP` draws at a time, always the same ones: sums of floats depend on the size of a
+        batch, a draw must not.
 
         Raises
         ------
         CampaignError
             If no gene can satisfy the target.
         """
-        prepared = self._prepare(context.target)
+        asked = self._prepare(context.target)
+        found: dict[int, Draw] = {}
+        for group in sorted({index // GROUP for index in indices}):
+            members = range(group * GROUP, (group + 1) * GROUP)
+            found |= {draw.index: draw for draw in self._draw_group(members, asked, context)}
+        return [found[index] for index in indices]
+
+    def _draw_group(self, indices: Sequence[int], asked: Asked, context: DrawContext) -> list[Draw]:
         n_options = self.settings.oversample
         configuration_id = self.configuration_id
         streams = [random_stream(context, configuration_id=configuration_id, index=index) for index in indices]
         parts = [part for stream in streams for part in stream.spawn(n_options)]
         genes = self.bundle.propose_genes(
-            prepared.condition, constraints=prepared.constraints, streams=parts, options=self._sampling
+            asked.condition, constraints=asked.constraints, streams=parts, options=self._sampling
         )
         options = self.score(genes, target=context.target, weights=context.weights)
         kept: list[Option | None] = []
@@ -181,7 +186,7 @@ class FoundationGenerator:
         rows = np.asarray([option.row for option in kept if option is not None], dtype=np.intp)
         placed = iter(self.place(genes.tokens[rows], streams=[parts[row] for row in rows]))
         return [
-            Draw.failed(index, f"none of {n_options} genes is new and charge-balanced")
+            Draw.failed(index, f"none of {n_options} proposed genes is new and charge-balanced")
             if option is None
             else self._proposal(index, option, *next(placed))
             for index, option in zip(indices, kept, strict=True)
@@ -190,29 +195,32 @@ class FoundationGenerator:
     def score(self, genes: Genes, *, target: Target, weights: ProposalWeights) -> list[Option | None]:
         """Return each gene as an option; ``None`` where it failed, is known, or its charges do not balance."""
         tokens = genes.tokens
-        usable = np.flatnonzero(~genes.failed)
         found: list[Option | None] = [None] * len(tokens)
+        named = {row: self._sift(tokens, row) for row in np.flatnonzero(~genes.failed).tolist()}
+        usable = np.asarray([row for row, names in named.items() if names is not None], dtype=np.intp)
         if len(usable) == 0:
             return found
         latents = self.bundle.encode_genes(tokens[usable])
         scores = self._target_scores(tokens[usable], latents, target)
         energies, deviations = self.predict_energy_above_hull(tokens[usable], latents)
-        known = known_genes(self.library.reference)
+        stable = np.log(np.maximum(_normal_cdf((STABLE - energies) / deviations), FLOOR))
         for position, row in enumerate(usable.tolist()):
-            occupations = tokens.occupations(row)
-            number = int(tokens.numbers[row])
-            text = gene_of_occupations(number, occupations)
-            amounts = _amounts(tokens, row)
-            if self.settings.avoid_known and text in known.get(_formula(amounts), ()):
-                continue
-            if self.settings.charge_balanced and not is_balanced(list(amounts), list(amounts.values())):
-                continue
-            anonymous = anonymous_gene_of_occupations(number, occupations)
-            stable = _normal_cdf((STABLE - energies[position]) / deviations[position])
-            learnt = sum(weights.elements.get(SYMBOLS[z], 0.0) for z in amounts) + weights.templates.get(anonymous, 0.0)
-            score = math.log(max(stable, FLOOR)) + float(scores[position]) + learnt
+            text, anonymous = named[row] or ("", "")
+            learnt = sum(weights.elements.get(SYMBOLS[z], 0.0) for z in _amounts(tokens, row))
+            score = float(stable[position] + scores[position]) + learnt + weights.templates.get(anonymous, 0.0)
             found[row] = Option(row, text, anonymous, float(energies[position]), float(deviations[position]), score)
         return found
+
+    def _sift(self, tokens: TokenTable, row: int) -> tuple[str, str] | None:
+        """Return the gene and the anonymous gene of a row; ``None`` if it is known or its charges do not balance."""
+        amounts = _amounts(tokens, row)
+        if self.settings.charge_balanced and not is_balanced(list(amounts), list(amounts.values())):
+            return None
+        number, occupations = int(tokens.numbers[row]), tokens.occupations(row)
+        text = gene_of_occupations(number, occupations)
+        if self.settings.avoid_known and text in known_genes(self.library.reference).get(_formula(amounts), ()):
+            return None
+        return text, anonymous_gene_of_occupations(number, occupations)
 
     def predict_energy_above_hull(
         self, tokens: TokenTable, latents: NDArray[np.float32]
@@ -297,6 +305,8 @@ class FoundationGenerator:
             "predicted_uncertainty": round(option.uncertainty, 4),
             **start,
         }
+        if not math.isfinite(option.energy_above_hull):  # the hull lacks an element
+            origin |= {"predicted_energy_above_hull": None, "predicted_uncertainty": None}
         return Draw(index, crystal, to_structure(crystal), round(option.score, 6), origin, None)
 
     def _target_scores(self, tokens: TokenTable, latents: NDArray[np.float32], target: Target) -> NDArray[np.float64]:
@@ -326,85 +336,14 @@ class FoundationGenerator:
             result += np.log(np.maximum(upper - lower, FLOOR))
         return result
 
-    def _prepare(self, target: Target) -> _Prepared:
+    def _prepare(self, target: Target) -> Asked:
         """Return what the draws of a target share; the latest is kept."""
         key = canonical_json(target.model_dump(mode="json"))
         if key not in self._prepared:
-            prepared = self._prepare_anew(target)
+            prepared = ask(target, settings=self.settings, bundle=self.bundle, known=self.library.elements)
             self._prepared.clear()
             self._prepared[key] = prepared
         return self._prepared[key]
-
-    def _prepare_anew(self, target: Target) -> _Prepared:
-        from genmat.models.generator.conditions import Condition
-
-        chemistry = Chemistry.from_target(target, known=self.library.elements)
-        try:
-            constraints = gene_constraints(target, chemistry, template=self.settings.template)
-            constraints.check()
-            asked = target.chemistry
-            is_fixed = asked.composition is not None or asked.chemical_system is not None
-            condition = Condition(
-                ranges=self._ranges(target),
-                required=frozenset() if is_fixed else frozenset(chemistry.required),
-                system=frozenset(chemistry.required) if asked.composition is None and is_fixed else frozenset(),
-                allowed=frozenset() if is_fixed or asked.elements is None else frozenset(chemistry.allowed),
-                composition=dict(chemistry.amounts),
-                space_groups=_asked_groups(target),
-            )
-            warnings = self.bundle.check_condition(condition)
-        except InputError as err:
-            msg = f"target: {err}"
-            raise CampaignError(msg) from err
-        return _Prepared(constraints, condition, tuple(warnings))
-
-    def _ranges(self, target: Target) -> dict[str, tuple[float | None, float | None]]:
-        """Return the ranges that the flow is told, a low distance to the hull always among them."""
-        known = self.bundle.flow.config.properties
-        ranges: dict[str, tuple[float | None, float | None]] = {
-            str(item.name): (item.min, item.max) for item in target.properties if item.has_range and item.name in known
-        }
-        hull = str(PropertyName.ENERGY_ABOVE_HULL)
-        low, high = ranges.get(hull, (None, None))
-        aim = self.settings.energy_above_hull
-        ranges[hull] = (low, aim if high is None or low is None else high)
-        return ranges
-
-
-def gene_constraints(target: Target, chemistry: Chemistry, *, template: str | None) -> GeneConstraints:
-    """Return the hard constraints of a target; P1 is in only if it is asked for.
-
-    Raises
-    ------
-    InputError
-        If they contradict each other.
-    """
-    asked = target.chemistry
-    numbers = frozenset(target.symmetry.allowed)
-    if target.symmetry.space_groups is None and target.symmetry.crystal_systems is None:
-        numbers = GROUPS_ABOVE_P1
-    most_atoms = target.n_atoms.max or 20
-    if asked.fixed is not None:
-        n_elements = (len(chemistry.required), len(chemistry.required))
-    else:
-        most = min(len(chemistry.allowed), asked.n_elements.max or len(chemistry.allowed))
-        n_elements = (max(asked.n_elements.min, len(chemistry.required), min(2, most)), most)
-    return GeneConstraints(
-        numbers=numbers,
-        allowed=frozenset(chemistry.allowed),
-        required=frozenset(chemistry.required),
-        n_elements=n_elements,
-        n_atoms=(target.n_atoms.min, most_atoms),
-        amounts=dict(chemistry.amounts) or None,
-        template=template,
-    )
-
-
-def _asked_groups(target: Target) -> frozenset[int]:
-    symmetry = target.symmetry
-    if symmetry.space_groups is None and symmetry.crystal_systems is None:
-        return frozenset()
-    return frozenset(symmetry.allowed)
 
 
 def _amounts(tokens: TokenTable, row: int) -> dict[int, int]:

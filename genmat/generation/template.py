@@ -99,6 +99,10 @@ class TemplateGenerator:
         """
         self._prepare(target, NEUTRAL)
 
+    def provenance(self, target: Target) -> dict[str, Any]:  # noqa: ARG002 - the interface's
+        """Return nothing: there are no weights, and templates know no range."""
+        return {}
+
     def draw(self, indices: Sequence[int], *, context: DrawContext) -> list[Draw]:
         """Return the draws of ``indices``, in their order.
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from genmat.errors import ModelError
 from genmat.generation import Generator, get_generator
+from genmat.models.bundle import FOUNDATION, packaged_models
 from tests.generation.textbook import reference_of, textbook_crystals
 
 if TYPE_CHECKING:
@@ -19,7 +21,27 @@ def textbook() -> Reference:
     return reference_of(textbook_crystals())
 
 
-@pytest.fixture(scope="session", params=["template"])
+PARAMETERS = {"template": {}, "foundation": {"oversample": 4}}
+"""What each generator is tested with: whoever adds one adds it here."""
+
+
+def make(name: str, reference: Reference, **parameters: object) -> Generator:
+    """Return a generator; skip where the trained models are absent."""
+    try:
+        return get_generator(name, {**PARAMETERS[name], **parameters}, reference=reference)
+    except ModelError as err:
+        if packaged_models().joinpath(FOUNDATION).is_file():
+            raise
+        pytest.skip(f"no trained model is shipped: {err}")
+
+
+@pytest.fixture(scope="session", params=PARAMETERS)
 def generator(request: pytest.FixtureRequest, textbook: Reference) -> Generator:
-    """Return each generator in turn: whoever adds one adds its name here."""
-    return get_generator(request.param, {}, reference=textbook)
+    """Return each generator in turn."""
+    return make(request.param, textbook)
+
+
+@pytest.fixture(scope="session")
+def foundation(textbook: Reference) -> Generator:
+    """Return the generator of the foundation model."""
+    return make("foundation", textbook)

@@ -8,16 +8,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from genmat.campaign import Target
 from genmat.errors import CampaignError
-from genmat.generation import Draw, Generator, ProposalWeights
+from genmat.generation import Draw, Generator, ProposalWeights, get_generator
 from genmat.representation.conversion import from_structure
 from genmat.representation.gene import gene
 from tests.conftest import REPOSITORY
 from tests.generation.textbook import context
+
+if TYPE_CHECKING:
+    from genmat.reference.table import Reference
 
 TARGETS = {
     "anything": Target(),
@@ -31,6 +35,14 @@ TARGETS = {
 }
 
 
+CHALCOGENIDES = Target(chemistry={"elements": ["Mg", "Ca", "Sr", "Ba", "O", "S", "Se", "Te"]})
+
+
+def many(generator: Generator) -> range:
+    """Return the draws of a test that needs some statistics; networks get fewer, they are slower."""
+    return range(60 if generator.name == "template" else 20)
+
+
 def essence(draw: Draw) -> object:
     """Return everything of a draw, comparable."""
     crystal = None if draw.crystal is None else draw.crystal.to_dict()
@@ -39,9 +51,9 @@ def essence(draw: Draw) -> object:
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
 def test_every_proposal_satisfies_the_hard_constraints(generator: Generator, target: Target) -> None:
-    draws = generator.draw(range(60), context=context(target))
+    draws = generator.draw(many(generator), context=context(target))
     made = [draw for draw in draws if draw.crystal is not None]
-    assert len(made) >= 20
+    assert len(made) >= len(draws) / 4
     for draw in made:
         assert target.allows_composition(draw.crystal.composition), draw.crystal
         assert target.allows_space_group(draw.crystal.number)
@@ -57,13 +69,14 @@ def test_given_elements_or_amounts_are_kept(generator: Generator, chemistry: dic
 
 
 def test_the_structure_is_the_crystal_with_its_symmetry(generator: Generator) -> None:
-    for draw in generator.draw(range(30), context=context()):
+    for draw in generator.draw(many(generator)[:30], context=context()):
         if draw.crystal is not None:
-            found = from_structure(draw.structure)
             assert len(draw.structure) == draw.crystal.n_atoms
-            assert found.number == draw.crystal.number
-            assert gene(found) == gene(draw.crystal)
             assert draw.structure.volume == pytest.approx(draw.crystal.volume)
+            if draw.origin.get("start") != "decoded":  # decoded coordinates may happen to have more symmetry
+                found = from_structure(draw.structure)
+                assert found.number == draw.crystal.number
+                assert gene(found) == gene(draw.crystal)
 
 
 def test_a_draw_does_not_depend_on_its_chunk(generator: Generator) -> None:
@@ -77,17 +90,17 @@ def test_a_draw_does_not_depend_on_its_chunk(generator: Generator) -> None:
 def test_seed_campaign_and_round_select_other_draws(generator: Generator, change: dict[str, object]) -> None:
     before = generator.draw(range(20), context=context())
     after = generator.draw(range(20), context=context(**change))
-    same = sum(a.crystal == b.crystal for a, b in zip(before, after, strict=True))
+    same = sum(a.crystal is not None and a.crystal == b.crystal for a, b in zip(before, after, strict=True))
     assert same <= 5
 
 
 def test_draws_are_not_all_alike(generator: Generator) -> None:
-    made = [draw.crystal for draw in generator.draw(range(60), context=context()) if draw.crystal is not None]
+    made = [draw.crystal for draw in generator.draw(many(generator), context=context()) if draw.crystal is not None]
     assert len({gene(crystal) for crystal in made}) > 0.6 * len(made)
 
 
 def test_scores_are_finite_and_origins_are_json(generator: Generator) -> None:
-    for draw in generator.draw(range(30), context=context()):
+    for draw in generator.draw(many(generator)[:30], context=context()):
         if draw.crystal is not None:
             assert math.isfinite(draw.score)
             assert json.loads(json.dumps(dict(draw.origin))) == dict(draw.origin)
@@ -96,7 +109,7 @@ def test_scores_are_finite_and_origins_are_json(generator: Generator) -> None:
 def test_element_weights_shift_the_proposals(generator: Generator) -> None:
     def share(symbol: str, weight: float) -> float:
         weights = ProposalWeights(elements={symbol: weight})
-        draws = generator.draw(range(60), context=context(weights=weights))
+        draws = generator.draw(many(generator), context=context(CHALCOGENIDES, weights=weights))
         made = [draw.crystal for draw in draws if draw.crystal is not None]
         return sum(symbol in crystal.element_counts for crystal in made) / len(made)
 
@@ -105,10 +118,13 @@ def test_element_weights_shift_the_proposals(generator: Generator) -> None:
 
 def test_template_weights_shift_the_proposals(generator: Generator) -> None:
     rutile = "136:A.a,B.f"
+    target = Target(symmetry={"crystal_systems": ["cubic", "tetragonal"]}, n_atoms={"max": 6})
+    if generator.name != "template":  # what a network seldom proposes no weight can bring
+        target = Target(symmetry={"space_groups": [136]}, n_atoms={"max": 12}, chemistry={"n_elements": {"max": 2}})
 
     def share(weight: float) -> float:
         weights = ProposalWeights(templates={rutile: weight})
-        draws = generator.draw(range(60), context=context(weights=weights))
+        draws = generator.draw(many(generator), context=context(target, weights=weights))
         made = [draw for draw in draws if draw.crystal is not None]
         return sum(draw.origin["anonymous_gene"] == rutile for draw in made) / len(made)
 
@@ -140,7 +156,8 @@ def test_weights_of_unknown_names_are_ignored(generator: Generator) -> None:
         (Target(chemistry={"required": ["Pu"]}), "holds Pu"),
     ],
 )
-def test_an_impossible_target_is_refused_by_name(generator: Generator, target: Target, words: str) -> None:
+def test_a_target_without_template_is_refused_by_name(textbook: Reference, target: Target, words: str) -> None:
+    generator = get_generator("template", {}, reference=textbook)
     with pytest.raises(CampaignError, match=words):
         generator.check_target(target)
     with pytest.raises(CampaignError, match=words):
@@ -148,7 +165,7 @@ def test_an_impossible_target_is_refused_by_name(generator: Generator, target: T
 
 
 def test_a_failed_draw_says_why(generator: Generator) -> None:
-    only_known = Target(chemistry={"elements": ["K", "Cl"]}, symmetry={"space_groups": [225]})
+    only_known = Target(chemistry={"elements": ["K", "Cl"]}, symmetry={"space_groups": [225]}, n_atoms={"max": 2})
     draws = generator.draw(range(3), context=context(only_known))
     assert all(draw.crystal is None and draw.structure is None and draw.score == -math.inf for draw in draws)
     assert all(draw.failure for draw in draws)
@@ -170,3 +187,9 @@ def test_processes_with_other_hash_seeds_and_threads_draw_the_same() -> None:
         run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
         outputs.add(run.stdout)
     assert len(outputs) == 1
+
+
+def test_provenance_is_json(generator: Generator) -> None:
+    found = dict(generator.provenance(Target()))
+    assert json.loads(json.dumps(found)) == found
+    assert all(len(sha256) == 64 for sha256 in found.get("models", {}).values())

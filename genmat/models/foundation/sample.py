@@ -122,7 +122,7 @@ def _decode_genes(
     reader = _Reader(decoder)
     hidden = reader.read_prefix(torch.from_numpy(latents).to(device), torch.from_numpy(times).to(device))
     uniforms = np.stack([stream.random(1 + 2 * (MAX_ORBITS + 1)) for stream in streams])  # one each for every choice
-    allowed = torch.from_numpy(constraints.feasible_numbers()).to(device)
+    allowed = torch.from_numpy(np.array(constraints.feasible_numbers())).to(device)
     logits = decoder.group_logits(hidden).masked_fill(~allowed, IMPOSSIBLE)
     numbers, log_p = _choose(logits, uniforms[:, 0], temperature)
     likelihood += log_p
