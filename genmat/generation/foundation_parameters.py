@@ -63,9 +63,9 @@ class FoundationParameters:
     avoid_known: bool = True
     charge_balanced: bool = True
     selection_temperature: float = 0.2
-    noise_level: float = 0.3
+    noise_level: float = 0.7
     guidance: float = 1.5
-    temperature: float = 1.0
+    temperature: float = 0.8
     geometry_temperature: float = 0.3
     energy_above_hull: float = 0.025
     start: StartKind = StartKind.TEMPLATE

@@ -110,9 +110,9 @@ class SamplingOptions:
         If a value is out of range.
     """
 
-    noise_level: float = 0.3
+    noise_level: float = 0.7
     guidance: float = 1.5
-    temperature: float = 1.0
+    temperature: float = 0.8
     geometry_temperature: float = 0.3
 
     def __post_init__(self) -> None:
