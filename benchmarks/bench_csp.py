@@ -3,13 +3,13 @@
     python benchmarks/bench_csp.py [--models FOLDER] [--targets 200] [--genes 400] [--starts 20] [--workers 2]
                                    [--work-folder FOLDER] [--output FILE]
 
-For each random crystal of the test split (E_hull ≤ 0.1 eV/atom, at most 20 atoms) the model is told its composition and
-that the cell holds at most 20 atoms. It samples genes under the composition's masks; the distinct ones are ordered by
-predicted formation energy minus a share of their log-likelihood, and each of the best gets a geometry: of a known
-crystal where there is one, decoded otherwise. Whatever the reference knows of the test split is taken away. CHGNet relaxes up
-to 20 starts and orders them by energy: *best of 1* is the lowest, *best of 20* any. A match is StructureMatcher's with
-DiffCSP's tolerances (stol 0.5, angle_tol 10°, ltol 0.3; Jiao et al. 2023, arXiv:2309.04475). Every target is a line of
-``csp.jsonl`` in the work folder: a killed run goes on.
+For each random crystal of the test split (E_hull ≤ 0.1 eV/atom, at most 20 atoms) the model is told its composition
+and that the cell holds at most 20 atoms. It samples genes under the composition's masks; the distinct ones are
+ordered by predicted formation energy minus a share of their log-likelihood, and each of the best gets a geometry: of
+a known crystal where there is one, decoded otherwise. Whatever the reference knows of the test split is taken away.
+CHGNet relaxes up to 20 starts and orders them by energy: *best of 1* is the lowest, *best of 20* any. A match is
+StructureMatcher's with DiffCSP's tolerances (stol 0.5, angle_tol 10°, ltol 0.3; Jiao et al. 2023, arXiv:2309.04475).
+Every target is a line of ``csp.jsonl`` in the work folder: a killed run goes on.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/bench_inverse.py [--models FOLDER] [--samples 60] [--workers 2] [--work-folder FOLDER]
 
 For each range the campaign generator draws with and without it, everything else equal; every sample is relaxed by
-CHGNet and judged by what CHGNet says of the relaxed crystal: its volume, and the bulk modulus of a third-order Birch-Murnaghan
-equation of state. Samples that fail anywhere count as outside. The ratio of the two shares is reported.
+CHGNet and judged by what CHGNet says of the relaxed crystal: its volume, and the bulk modulus of a third-order Birch-
+Murnaghan equation of state. Samples that fail anywhere count as outside. The ratio of the two shares is reported.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 SEED = 0
+LATENT_GAINS = (0.25, 1.0)
+"""Factors of the latents to choose from by validation error, beside the features."""
 COMPOUND = 2
 """Elements that a compound has at least."""
 
@@ -125,7 +127,11 @@ def fit_heads(
         tokens = TokenTable.from_crystals(table.crystals)
         latent, gene_latent = (encode(encoder, tokens, has_geometry=seen) for seen in (True, False))
         encoded = time.process_time()
-        configs = [replace(shipped_config(name), features=features) for features in feature_sets]
+        configs = [
+            replace(shipped_config(name), features=features, latent_gain=gain)
+            for features in feature_sets
+            for gain in (LATENT_GAINS if features is not FeatureSet.LATENT else (1.0,))
+        ]
         head = heads[name] = finetune(table, tokens, latent, gene_latent=gene_latent, configs=configs, seed=SEED)
         rows = np.flatnonzero(
             table.rows("test") & np.array([len(crystal.element_counts) >= COMPOUND for crystal in table.crystals])
@@ -183,7 +189,11 @@ def main() -> None:
     parser.add_argument("--baseline", type=Path, help="numbers of the baseline, read if there, else written (.json)")
     parser.add_argument("--only", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="properties")
     parser.add_argument(
-        "--features", nargs="+", type=FeatureSet, default=list(FeatureSet), help="features to choose from"
+        "--features",
+        nargs="+",
+        type=FeatureSet,
+        default=[FeatureSet.LATENT_DESCRIPTORS],
+        help="features to choose from",
     )
     arguments = parser.parse_args()
     folder, begin = shared_data(), time.process_time()
