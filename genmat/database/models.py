@@ -101,7 +101,8 @@ def _training_data(metadata: Mapping[str, Any]) -> str | None:
     for name, entry in entries.items():
         rows = ", ".join(f"{count} {split}" for split, count in entry.get("splits", {}).items())
         title = f"{name}: " if name else ""
-        parts.append(f"{title}{entry.get('file')} sha256:{str(entry.get('sha256'))[:12]} ({rows})")
+        shown = f" ({rows})" if rows else ""
+        parts.append(f"{title}{entry.get('file')} sha256:{str(entry.get('sha256'))[:12]}{shown}")
     return "; ".join(parts) or None
 
 
