@@ -138,7 +138,7 @@ def test_a_table_that_cannot_be_used_is_one_line(genmat, crystals, change, expec
     ("arguments", "expected"),
     [
         (("--device", "cuda:64"), "device 'cuda:64' is not there"),
-        (("--set", "widht=3"), "no parameter 'widht' to set"),
+        (("--set", "widt=3"), "no parameter 'widt' to set"),
         (("--set", "encoder_layers"), "expected NAME=VALUE"),
         (("--set", "encoder_layers=many"), "encoder_layers is 'many', expected a whole number"),
         (("--set", "environments=perhaps"), "environments is 'perhaps', expected true or false"),

@@ -137,5 +137,5 @@ def test_sizes_that_do_not_fit_are_refused(changes, expected):
 
 
 def test_a_configuration_with_an_unknown_key_names_the_nearest():
-    with pytest.raises(InputError, match=r"no parameter 'widht'.*Did you mean 'width'"):
-        FoundationConfig.from_dict({"widht": 3})
+    with pytest.raises(InputError, match=r"no parameter 'widt'.*Did you mean 'width'"):
+        FoundationConfig.from_dict({"widt": 3})
