@@ -66,7 +66,7 @@ def sample(  # noqa: PLR0913 - one option each
     if models is not None:
         parameters["models"] = str(models)
     with caught_output(session.settings.data_folder / "log" / "sample.log"):
-        draws, warnings, weights = _draw(session.settings.reference, parameters, target, n=n, seed=seed)
+        draws, warnings, weights = _draw(parameters, target, n=n, seed=seed)
         made = [draw for draw in draws if draw.structure is not None]
         if made:
             write_samples(made, output)
@@ -113,13 +113,13 @@ def write_samples(draws: list[Draw], path: Path) -> None:
 
 
 def _draw(
-    reference: Path | None, parameters: dict[str, Any], target: Target, *, n: int, seed: int
+    parameters: dict[str, Any], target: Target, *, n: int, seed: int
 ) -> tuple[list[Draw], list[str], dict[str, str]]:
     """Return the draws, the warnings and the SHA-256 of each weights file."""
     from genmat.generation import DrawContext, get_generator
-    from genmat.reference.io import load_reference
+    from workflows.session import current_reference
 
-    generator = get_generator("foundation", parameters, reference=load_reference(reference), target=target)
+    generator = get_generator("foundation", parameters, reference=current_reference(), target=target)
     provenance = generator.provenance(target)
     for warning in provenance.get("warnings", ()):
         note(f"genmat: warning: target: {warning}")
@@ -141,7 +141,10 @@ def _target(
     max_atoms: int,
 ) -> Target:
     """Return what the options ask for; a mistake is told as in a campaign file."""
-    from genmat.campaign import Campaign
+    from pydantic import ValidationError
+
+    from genmat.campaign import Target
+    from genmat.campaign.explain import explain
 
     chemistry: dict[str, Any] = {}
     if composition is not None:
@@ -155,7 +158,11 @@ def _target(
         target["symmetry"] = {"space_groups": space_groups}
     if properties:
         target["properties"] = [_range(text) for text in properties]
-    return Campaign.from_dict({"name": "sample", "target": target}, source="options").target
+    try:
+        return Target.model_validate(target)
+    except ValidationError as err:
+        msg = f"options: {explain(err, model=Target)}"
+        raise InputError(msg) from err
 
 
 def _split(text: str) -> list[str]:

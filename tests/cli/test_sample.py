@@ -47,7 +47,7 @@ def test_space_groups_are_kept_and_a_far_range_is_warned_of(genmat):
         (["--property", "density"], "--property 'density' cannot be read, expected NAME=LOW..HIGH"),
         (["--property", "density=a..b"], "--property 'density=a..b' cannot be read"),
         (["--property", "densitty=2..3"], "Did you mean 'density'"),
-        (["--composition", "LiFeXx"], "LiFeXx"),
+        (["--composition", "LiFeXx"], "'Xx' is not a chemical element"),
         (["--space-group", "Fm-3x"], "Did you mean 'Fm-3m'"),
         (["--elements", "Li,Ox"], "'Ox' is not a chemical element"),
         (["--models", "nowhere"], "nowhere"),
