@@ -30,7 +30,16 @@ if TYPE_CHECKING:
 
 PEERS = ("peers/crystalformer_mp20.parquet", "peers/wyformer_diffcsppp_mp20.parquet")
 SHOWN = ("composition_valid", "structure_valid", "unique", "novel", "p1_of_novel")
-SHOWN_RELAXED = ("converged", "lost_symmetry", "stable", "missing_reference", "sun", "ssun_before", "ssun_after")
+SHOWN_RELAXED = (
+    "converged",
+    "lost_symmetry",
+    "stable",
+    "far_below_hull",
+    "missing_reference",
+    "sun",
+    "ssun_before",
+    "ssun_after",
+)
 
 
 def main() -> None:

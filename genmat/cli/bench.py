@@ -33,6 +33,7 @@ _RELAXED = {
     "converged": "converged",
     "lost_symmetry": "P1 only after relaxation",
     "stable": "stable",
+    "far_below_hull": "stable, but > 0.2 eV/atom below the hull",
     "missing_reference": "no competitor in the reference",
     "sun": "S.U.N.",
     "ssun_before": "S.S.U.N., symmetry as drawn",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from genmat.evaluation.row import Row
     from genmat.screening.ssun import SsunDefinition
 
+FAR_BELOW = -0.2
+"""Distance to the hull below which a stable crystal is to be doubted, eV/atom: some of its competitors are missing."""
+
 SCHEMA_VERSION = 1
 """Version of :meth:`Evaluation.to_dict`."""
 
@@ -104,7 +107,13 @@ class Evaluation:
         return result
 
     def relaxed_samples(self) -> dict[str, Proportion]:
-        """Return S.S.U.N. and its parts over the relaxed subset; empty if nothing was relaxed."""
+        """Return S.S.U.N. and its parts over the relaxed subset; empty if nothing was relaxed.
+
+        Notes
+        -----
+        ``missing_reference`` competes with elements alone and is not stable. ``far_below_hull`` is stable, but so far
+        below the hull (``FAR_BELOW``) that the hull rather than the crystal explains it.
+        """
         rows = self.relaxed
         if not rows:
             return {}
@@ -112,6 +121,7 @@ class Evaluation:
         found = dict(report.proportions)
         found["converged"] = _proportion(row.energy_per_atom is not None for row in rows)
         found["lost_symmetry"] = _proportion((row.number_before or 1) > 1 and row.number_after == 1 for row in rows)
+        found["far_below_hull"] = _proportion(bool(row.stable) and _is_far_below(row) for row in rows)
         found["missing_reference"] = _proportion(row.reason == "missing_reference" for row in rows)
         return found
 
@@ -156,6 +166,10 @@ class Evaluation:
             "space_groups_after": {str(number): n for number, n in self.space_groups(after=True).items()},
             "published": None if comparison is None else comparison.to_dict(),
         }
+
+
+def _is_far_below(row: Row) -> bool:
+    return row.energy_above_hull is not None and row.energy_above_hull < FAR_BELOW
 
 
 def _proportion(flags: Iterable[bool]) -> Proportion:

@@ -148,8 +148,11 @@ def _cause(row: Row) -> str:
     start = math.nan if row.energy_above_hull_start is None else row.energy_above_hull_start
     causes = (
         (published < IMPLAUSIBLE, "the published value is no crystal's: nothing lies so far below the hull"),
-        (computed < IMPLAUSIBLE, "the potential fails at this geometry: nothing lies so far below the hull"),
         (row.reason == "missing_reference", "the reference lacks all competing compounds: it is a formation energy"),
+        (
+            computed < IMPLAUSIBLE,
+            f"nothing lies so far below a complete hull: it lacks competitors, here {row.competing_phases}",
+        ),
         (
             symmetric - computed > max(CLOSE, 0.5 * abs(published - computed)) and published > computed,
             f"breaking the symmetry lowers it by {symmetric - computed:.3f} eV/atom",

@@ -240,7 +240,7 @@ def test_options_out_of_range_are_refused(name, value):
     ("numbers", "expected"),
     [
         ({"published": -5.0, "energy_above_hull": 0.0}, "no crystal's"),
-        ({"published": 0.0, "energy_above_hull": -2.0}, "potential fails"),
+        ({"published": 0.0, "energy_above_hull": -2.0}, "lacks competitors"),
         ({"published": 0.0, "energy_above_hull": -1.0 / 3.0, "reason": "missing_reference"}, "formation energy"),
         (
             {"published": 0.4, "energy_above_hull": 0.1, "energy_above_hull_symmetric": 0.41},
