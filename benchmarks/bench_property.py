@@ -1,15 +1,15 @@
 """Measure property heads on the frozen encoder against Magpie descriptors with gradient boosting, on the same splits.
 
-    python benchmarks/bench_property.py --checkpoint foundation.safetensors --output heads.safetensors
+    python benchmarks/bench_property.py                                        # the models that genmat ships
+    python benchmarks/bench_property.py --train --checkpoint foundation.safetensors --output heads.safetensors
 
-For each property: the baseline (``magpie.py``, scikit-learn's HistGradientBoostingRegressor, configuration chosen by
-validation error) and the head (features chosen likewise) are trained on ``train``; the errors are those of ``test``.
-``--output`` keeps the heads, ``--baseline FILE`` reads the baseline's numbers if the file exists and writes them if
-not: they do not depend on the encoder. ``--only NAME …`` restricts the properties.
+Baseline (``magpie.py``, scikit-learn's HistGradientBoostingRegressor, configuration chosen by validation error) and
+heads (features chosen likewise) are trained on ``train``; the errors are those of ``test``. The baseline's numbers do
+not depend on the encoder: they are kept in ``results/property_baseline.json``; remove it to measure them again.
 
 CrabNet's numbers are those its authors publish with their code for Wang et al., npj Comput. Mater. 7, 77 (2021),
 doi:10.1038/s41524-021-00545-1 (mean absolute errors on the linear scale). Its AFLOW splits are the ones used here, but
-without pure elements (732 and 724 test rows), hence the last column but one: the head's error on compounds only.
+without pure elements (732 and 724 test rows), hence the column beside: the head's error on compounds only.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from genmat.models.property.io import PropertyTable, read_property_table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from genmat.models.foundation.model import FoundationModel
     from genmat.models.property import PropertyDefinition
     from genmat.models.property.sample import PropertyHead
 
     FloatArray = NDArray[np.float64]
 
 SEED = 0
-LATENT_GAINS = (0.25, 1.0)
-"""Factors of the latents to choose from by validation error, beside the features."""
+BASELINE = Path(__file__).parent / "results" / "property_baseline.json"
 COMPOUND = 2
 """Elements that a compound has at least."""
 
@@ -105,42 +105,50 @@ def fit_baseline(table: PropertyTable, definition: PropertyDefinition, descripto
     return Baseline(best[0], best[1], time.process_time() - begin, best[2])
 
 
-def fit_heads(
-    tables: dict[str, PropertyTable], checkpoint: Path, feature_sets: tuple[FeatureSet, ...]
-) -> tuple[dict[str, PropertyHead], dict[str, float], str]:
-    """Return the head of each property, its test error on compounds, and the SHA-256 of the encoder."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A head, its errors on the test rows (property's unit), and the share of them inside its 90 % interval."""
 
-    from genmat.models.foundation.checkpoint import CHECKPOINT_VERSION, KIND, load_model
+    head: PropertyHead
+    test_mae: float
+    coverage: float
+    compounds_mae: float
+    gene_mae: float
+
+
+def measure_heads(
+    tables: dict[str, PropertyTable], encoder: FoundationModel, heads: dict[str, PropertyHead] | None
+) -> dict[str, Measured]:
+    """Return what the head of each property achieves; train heads where none are given."""
     from genmat.models.foundation.sample import encode
     from genmat.models.foundation.tokens import TokenTable
     from genmat.models.property.features import head_features
-    from genmat.models.property.finetune import finetune
-    from genmat.models.tensors import read_checkpoint
+    from genmat.models.property.finetune import finetune, held_out_errors, without_geometry
 
-    torch.set_num_threads(1)
-    encoder = load_model(checkpoint)
-    sha256 = str(read_checkpoint(checkpoint, kind=KIND, version=CHECKPOINT_VERSION).metadata["sha256"])
-    heads, compounds = {}, {}
+    found = {}
     for name, table in tables.items():
         begin = time.process_time()
         tokens = TokenTable.from_crystals(table.crystals)
         latent, gene_latent = (encode(encoder, tokens, has_geometry=seen) for seen in (True, False))
         encoded = time.process_time()
-        configs = [
-            replace(shipped_config(name), features=features, latent_gain=gain)
-            for features in feature_sets
-            for gain in (LATENT_GAINS if features is not FeatureSet.LATENT else (1.0,))
-        ]
-        head = heads[name] = finetune(table, tokens, latent, gene_latent=gene_latent, configs=configs, seed=SEED)
-        rows = np.flatnonzero(
-            table.rows("test") & np.array([len(crystal.element_counts) >= COMPOUND for crystal in table.crystals])
+        if heads is None:
+            configs = [replace(shipped_config(name), features=features) for features in FeatureSet]
+            head = finetune(table, tokens, latent, gene_latent=gene_latent, configs=configs, seed=SEED)
+        else:
+            head = heads[name]
+        kind = head.config.features
+        rows = np.flatnonzero(table.rows("test"))
+        compounds = rows[[len(table.crystals[row].element_counts) >= COMPOUND for row in rows]]
+        errors, on_compounds = (
+            held_out_errors(head, head_features(latent[part], tokens[part], features=kind), table.values[part])
+            for part in (rows, compounds)
         )
-        features = head_features(latent[rows], tokens[rows], features=head.config.features)
-        compounds[name] = float(np.abs(head.predict(features).value - table.values[rows]).mean())
+        genes = head_features(gene_latent[rows], without_geometry(tokens[rows]), features=kind)
+        on_genes = held_out_errors(head, genes, table.values[rows])
+        found[name] = Measured(head, errors["mae"], errors["coverage"], on_compounds["mae"], on_genes["mae"])
         seconds = time.process_time() - encoded
-        print(f"{name}: encoded in {encoded - begin:.0f} s, trained in {seconds:.0f} s of one core", flush=True)
-    return heads, compounds, sha256
+        print(f"{name}: encoded in {encoded - begin:.0f} s, head in {seconds:.0f} s of one core", flush=True)
+    return found
 
 
 def read_baseline(path: Path | None) -> dict[str, Baseline]:
@@ -150,78 +158,74 @@ def read_baseline(path: Path | None) -> dict[str, Baseline]:
     return {name: Baseline(**entry) for name, entry in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def report(
-    tables: dict[str, PropertyTable],
-    baselines: dict[str, Baseline],
-    heads: dict[str, PropertyHead],
-    compounds: dict[str, float],
-) -> None:
+def report(tables: dict[str, PropertyTable], baselines: dict[str, Baseline], found: dict[str, Measured]) -> None:
     """Print the table, one line a property."""
     print(describe_machine())
-    print("| property, unit | train / val / test | baseline | head | of baseline | 90 % holds | compounds | CrabNet |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| property, unit | train / val / test | baseline | head | ratio | in 90 % | gene alone | compounds | CrabNet |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, table in tables.items():
-        counts = " / ".join(f"{int(table.rows(split).sum()):,}" for split in ("train", "val", "test"))
-        error = heads[name].metrics.test["mae"]
-        published = SOURCES[name].crabnet
+        measured, published = found[name], SOURCES[name].crabnet
         cells = [
-            f"{name}, {PROPERTIES[name].unit} ({heads[name].config.features})",
-            counts,
+            f"{name}, {PROPERTIES[name].unit}",
+            " / ".join(f"{int(table.rows(split).sum()):,}" for split in ("train", "val", "test")),
             f"{baselines[name].test_mae:.4g}",
-            f"{error:.4g}",
-            f"{100 * error / baselines[name].test_mae:.0f} %",
-            f"{100 * heads[name].metrics.test['coverage']:.0f} %",
-            f"{compounds[name]:.4g}",
+            f"{measured.test_mae:.4g}",
+            f"{measured.test_mae / baselines[name].test_mae:.2f}",
+            f"{100 * measured.coverage:.0f} %",
+            f"{measured.gene_mae:.4g}",
+            f"{measured.compounds_mae:.4g}",
             "" if published is None else f"{published:.4g}",
         ]
         print(f"| {' | '.join(cells)} |")
-    wins = sum(heads[name].metrics.test["mae"] < baselines[name].test_mae for name in tables)
-    published = {name: SOURCES[name].crabnet for name in tables}
-    ahead = [name for name, error in published.items() if error is not None and compounds[name] < error]
-    print(f"better than the baseline on {wins} of {len(tables)}, than CrabNet on {', '.join(ahead) or 'none'}")
+    wins = sum(found[name].test_mae < baselines[name].test_mae for name in tables)
+    published = {name: error for name in tables if (error := SOURCES[name].crabnet) is not None}
+    ahead = sum(found[name].compounds_mae < error for name, error in published.items())
+    print(f"features: {', '.join(f'{name} {item.head.config.features}' for name, item in found.items())}")
+    print(f"better than the baseline on {wins} of {len(tables)}, than CrabNet on {ahead} of {len(published)}")
 
 
 def main() -> None:
     """Run the measurement and print it."""
     parser = argparse.ArgumentParser(description="Measure property heads against Magpie + gradient boosting.")
-    parser.add_argument("--checkpoint", type=Path, help="foundation model; without it only the baseline is measured")
-    parser.add_argument("--output", type=Path, help="heads to write (.safetensors)")
-    parser.add_argument("--baseline", type=Path, help="numbers of the baseline, read if there, else written (.json)")
+    parser.add_argument("--checkpoint", type=Path, help="foundation model; default the one that genmat ships")
+    parser.add_argument("--heads", type=Path, help="heads to measure; default those that genmat ships")
+    parser.add_argument("--train", action="store_true", help="train heads (seed 0) instead of reading them")
+    parser.add_argument("--output", type=Path, help="where to keep the heads that --train made (.safetensors)")
+    parser.add_argument("--baseline", type=Path, default=BASELINE, help="read if it exists, else measured and written")
     parser.add_argument("--only", nargs="+", choices=list(SOURCES), default=list(SOURCES), help="properties")
-    parser.add_argument(
-        "--features",
-        nargs="+",
-        type=FeatureSet,
-        default=[FeatureSet.LATENT_DESCRIPTORS],
-        help="features to choose from",
-    )
     arguments = parser.parse_args()
     folder, begin = shared_data(), time.process_time()
+
+    import torch
+
+    from genmat.models.bundle import FOUNDATION, HEADS, packaged_models
+    from genmat.models.foundation.checkpoint import CHECKPOINT_VERSION, KIND, load_model
+    from genmat.models.property.checkpoint import read_heads, write_heads
+    from genmat.models.tensors import read_checkpoint
+
+    torch.set_num_threads(1)
+    checkpoint = arguments.checkpoint or packaged_models() / FOUNDATION
+    encoder = load_model(checkpoint)
+    sha256 = str(read_checkpoint(checkpoint, kind=KIND, version=CHECKPOINT_VERSION).metadata["sha256"])
+    heads = None
+    if not arguments.train:
+        heads = read_heads(arguments.heads or packaged_models() / HEADS, encoder_sha256=sha256)
     known = read_baseline(arguments.baseline)
     tables, baselines = {}, {}
     for name in arguments.only:
-        source = SOURCES[name]
-        tables[name] = read_property_table(folder / source.file, column=source.column, split_column=source.split)
-        baselines[name] = known.get(name) or fit_baseline(
-            tables[name], PROPERTIES[name], describe(tables[name].crystals)
-        )
-        print(f"{name}: baseline {asdict(baselines[name])}", flush=True)
-    if arguments.baseline is not None:
-        content = {name: asdict(baseline) for name, baseline in (known | baselines).items()}
-        arguments.baseline.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.checkpoint is None:
-        return
-    heads, compounds, sha256 = fit_heads(tables, arguments.checkpoint, tuple(arguments.features))
-    report(tables, baselines, heads, compounds)
-    if arguments.output is not None:
-        from genmat.models.property.checkpoint import write_heads
-
-        write_heads(
-            heads,
-            arguments.output,
-            encoder_sha256=sha256,
-            metadata={"seed": SEED, "sources": {name: asdict(SOURCES[name]) for name in heads}},
-        )
+        source, definition = SOURCES[name], PROPERTIES[name]
+        table = read_property_table(folder / source.file, column=source.column, split_column=source.split)
+        tables[name] = table
+        baselines[name] = known.get(name) or fit_baseline(table, definition, describe(table.crystals))
+    content = {name: asdict(baseline) for name, baseline in (known | baselines).items()}
+    arguments.baseline.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    found = measure_heads(tables, encoder, heads)
+    report(tables, baselines, found)
+    if arguments.train and arguments.output is not None:
+        trained = {name: item.head for name, item in found.items()}
+        write_heads(trained, arguments.output, encoder_sha256=sha256, metadata={"seed": SEED})
         print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.2f} MB")
     print(f"{time.process_time() - begin:.0f} s of one core")
 

@@ -168,6 +168,11 @@ class HeadConfig:
         Channels and hidden layers of each.
     dropout
         Share of the channels that a step drops.
+    n_latent
+        Leading features that are latents; the data decide it.
+    latent_gain
+        Factor of the standardised latents before the first layer; descriptors have 1. A few thousand rows are soon
+        fitted by hundreds of numbers that say little each; a small factor lets the descriptors speak first.
     gene_share
         Share of the rows that a step shows as genes, without geometry, so that genes can be judged too; needs
         features of the genes.
@@ -191,6 +196,8 @@ class HeadConfig:
     width: int = 192
     depth: int = 3
     dropout: float = 0.1
+    n_latent: int = 0
+    latent_gain: float = 1.0
     gene_share: float = 0.2
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -210,6 +217,11 @@ class HeadConfig:
             if not 0.0 <= share < 1.0:
                 msg = f"{name} of the head for {self.definition.name} is {share}, expected 0 up to 1, 1 excluded"
                 raise InputError(msg)
+        if not (np.isfinite(self.latent_gain) and self.latent_gain > 0.0):
+            msg = (
+                f"latent_gain of the head for {self.definition.name} is {self.latent_gain}, expected a positive number"
+            )
+            raise InputError(msg)
         if not (self.learning_rate > 0.0 and self.weight_decay >= 0.0):
             msg = f"learning_rate and weight_decay of the head for {self.definition.name} must be positive"
             raise InputError(msg)

@@ -58,9 +58,7 @@ def finetune(
     InputError
         If a split is empty, or values or features are not what the property needs.
     """
-    genes = replace(
-        tokens, **{name: np.zeros_like(getattr(tokens, name)) for name in ("free", "shapes", "environments")}
-    )
+    genes = without_geometry(tokens)
     best: tuple[PropertyHead, Features] | None = None
     for config in configs:
         features = head_features(latent, tokens, features=config.features)
@@ -70,7 +68,7 @@ def finetune(
             table.values,
             is_training=table.rows("train"),
             is_validation=table.rows("val"),
-            config=config,
+            config=replace(config, n_latent=latent.shape[1]),
             seed=seed,
             gene_features=gene_features,
             progress=progress,
@@ -85,6 +83,12 @@ def finetune(
     if not test.any():
         return head
     return replace(head, metrics=replace(head.metrics, test=held_out_errors(head, features[test], table.values[test])))
+
+
+def without_geometry(tokens: TokenTable) -> TokenTable:
+    """Return crystals as genes: space group and orbits alone."""
+    geometry = ("free", "shapes", "environments")
+    return replace(tokens, **{name: np.zeros_like(getattr(tokens, name)) for name in geometry})
 
 
 def held_out_errors(head: PropertyHead, features: Features, values: NDArray[np.float64]) -> dict[str, float]:

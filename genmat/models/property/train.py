@@ -104,7 +104,8 @@ def fit_head(
     """
     training, validation = check_rows(features, targets, is_training, is_validation, config=config)
     definition = config.definition
-    mean, scale = feature_scales(features[training])
+    gain = np.where(np.arange(features.shape[1]) < config.n_latent, config.latent_gain, 1.0)
+    mean, scale = feature_scales(features[training], gain)
     x = standardise(features[training], mean, scale, name=definition.name)
     genes = None if gene_features is None else standardise(gene_features[training], mean, scale, name=definition.name)
     x_validation = standardise(features[validation], mean, scale, name=definition.name)
@@ -169,14 +170,21 @@ def check_rows(
     return rows[0], rows[1]
 
 
-def feature_scales(features: Features) -> tuple[Features, Features]:
+def feature_scales(features: Features, gain: FloatArray) -> tuple[Features, Features]:
     """Return mean and scale of every feature, shapes (d,), exact as float16, which is how they are stored.
 
     A feature that is the same in all rows, such as the share of an absent element, taught nothing: its scale is so
     large that it is not heard later either.
+
+    Parameters
+    ----------
+    features
+        Shape (n, d).
+    gain
+        Standard deviation that each feature gets, shape (d,).
     """
     mean, deviation = np.nanmean(features, axis=0), np.nanstd(features, axis=0)
-    scale = np.where(deviation < _MIN_SCALE, MAX_HALF, np.maximum(deviation, _MIN_STORED))
+    scale = np.where(deviation < _MIN_SCALE, MAX_HALF, np.clip(deviation / gain, _MIN_STORED, MAX_HALF))
     return mean.astype(np.float16).astype(np.float32), scale.astype(np.float16).astype(np.float32)
 
 

@@ -78,8 +78,15 @@ def test_a_feature_that_never_varied_is_not_heard(head):
     np.testing.assert_allclose(head.predict(changed).value, head.predict(features).value, rtol=1e-3)
 
 
+def test_latents_get_the_gain_that_the_configuration_says():
+    head = fit(quick(latent_gain=0.5, n_latent=2))
+    plain = fit(quick(latent_gain=0.5))
+    np.testing.assert_allclose(head.feature_scale[:2], 2 * plain.feature_scale[:2], rtol=2e-3)
+    np.testing.assert_array_equal(head.feature_scale[2:], plain.feature_scale[2:])
+
+
 def test_scales_of_features_survive_storage_as_float16():
-    mean, scale = feature_scales(toy()[0])
+    mean, scale = feature_scales(toy()[0], np.array([0.3, 1, 1, 1, 1, 1]))
     for values in (mean, scale):
         np.testing.assert_array_equal(values.astype(np.float16).astype(np.float32), values)
 
