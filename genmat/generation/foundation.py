@@ -11,7 +11,8 @@ others are scored without any geometry,
 
 E_hull being the formation energy that P_i predicts for the bare gene minus that of the hull, each P that of a normal
 distribution with the predicted uncertainty. One gene is kept, with probability ∝ exp(score / T). Its geometry is that
-of a known crystal with the same anonymous gene (:mod:`genmat.generation.starts`), or else decoded.
+of a known crystal with the same anonymous gene (:mod:`genmat.generation.starts`), or else decoded, or
+else random; a gene for which none of them keeps its atoms apart gives way to the next one.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from genmat.generation.foundation_parameters import FoundationParameters, StartK
 from genmat.generation.foundation_target import Asked, ask
 from genmat.generation.library import TemplateLibrary, template_library
 from genmat.generation.options import known_genes
+from genmat.generation.random_start import random_start
 from genmat.generation.starts import MIN_DISTANCE_RATIO, template_starts
 from genmat.generation.target_score import GRAMS_PER_CUBIC_CENTIMETRE
 from genmat.ids import canonical_json, stable_id
+from genmat.models.foundation.config import INTRINSIC
 from genmat.models.protocol import SamplingOptions
 from genmat.reference.entries import SYMBOLS
 from genmat.representation.contacts import distances_ok
@@ -61,6 +64,8 @@ HULL_ERROR = 0.04
 """eV/atom added in quadrature to the predicted uncertainty of the formation energy."""
 STABLE = 0.08
 """τ of equation (1), eV/atom."""
+GENES_PLACED = 3
+"""Genes of a draw, best first, that are tried until one gets a geometry."""
 GEOMETRY_TRIES = 4
 """Geometries that are decoded for a gene until one has no atoms on top of each other."""
 GROUP = 10
@@ -179,18 +184,20 @@ class FoundationGenerator:
             asked.condition, constraints=asked.constraints, streams=parts, options=self._sampling
         )
         options = self.score(genes, target=context.target, weights=context.weights)
-        kept: list[Option | None] = []
-        for position, stream in enumerate(streams):
-            mine = [o for o in options[position * n_options : (position + 1) * n_options] if o is not None]
-            kept.append(self._pick(mine, stream))
-        rows = np.asarray([option.row for option in kept if option is not None], dtype=np.intp)
-        placed = iter(self.place(genes.tokens[rows], streams=[parts[row] for row in rows]))
-        return [
-            Draw.failed(index, f"none of {n_options} proposed genes is new and charge-balanced")
-            if option is None
-            else self._proposal(index, option, *next(placed))
-            for index, option in zip(indices, kept, strict=True)
-        ]
+        waiting = {
+            index: self._ordered([o for o in options[i * n_options : (i + 1) * n_options] if o is not None], stream)
+            for i, (index, stream) in enumerate(zip(indices, streams, strict=True))
+        }
+        none = f"none of {n_options} proposed genes is new and charge-balanced"
+        draws = {index: Draw.failed(index, none) for index in indices}
+        for _ in range(GENES_PLACED):
+            tried = {index: queue.pop(0) for index, queue in waiting.items() if queue}
+            rows = [option.row for option in tried.values()]
+            placed = self.place(genes.tokens[np.asarray(rows, dtype=np.intp)], streams=[parts[row] for row in rows])
+            for (index, option), found in zip(tried.items(), placed, strict=True):
+                draws[index] = self._proposal(index, option, *found)
+            waiting = {index: waiting[index] for index in tried if draws[index].crystal is None}
+        return list(draws.values())
 
     def score(self, genes: Genes, *, target: Target, weights: ProposalWeights) -> list[Option | None]:
         """Return each gene as an option; ``None`` where it failed, is known, or its charges do not balance."""
@@ -277,6 +284,13 @@ class FoundationGenerator:
                 crystal = _crystal(placed, position)
                 if crystal is not None:
                     found[row] = (crystal, {"start": "decoded"})
+        mean, _ = self.bundle.predict_intrinsic(latents)
+        for row in (row for row, (crystal, _) in enumerate(found) if crystal is None):
+            volume = math.exp(float(mean[row, INTRINSIC.index("log_volume_per_atom")]))
+            number, occupations = int(tokens.numbers[row]), tokens.occupations(row)
+            crystal = random_start(number, occupations, rng=streams[row], volume_per_atom=volume)
+            if crystal is not None:
+                found[row] = (crystal, {"start": "random"})
         return found
 
     @property
@@ -289,11 +303,11 @@ class FoundationGenerator:
             geometry_temperature=settings.geometry_temperature,
         )
 
-    def _pick(self, options: list[Option], stream: np.random.Generator) -> Option | None:
-        """Return the option with the largest score, noise of the selection temperature added."""
+    def _ordered(self, options: list[Option], stream: np.random.Generator) -> list[Option]:
+        """Return the options by their score with noise of the selection temperature, best first."""
         temperature = self.settings.selection_temperature
         keys = [option.score + temperature * gumbel(stream.random()) for option in options]
-        return options[int(np.argmax(keys))] if options else None
+        return [options[i] for i in sorted(range(len(options)), key=lambda i: -keys[i])]
 
     def _proposal(self, index: int, option: Option, crystal: Crystal | None, start: dict[str, Any]) -> Draw:
         if crystal is None:

@@ -65,15 +65,16 @@ def test_an_origin_tells_gene_prediction_and_geometry(foundation: Generator) -> 
     for draw in made:
         assert draw.origin["gene"].startswith(f"{draw.crystal.number}:")
         assert draw.origin["predicted_uncertainty"] > 0
-        assert draw.origin["start"] in {"template", "decoded"}
+        assert draw.origin["start"] in {"template", "decoded", "random"}
         assert (draw.origin["start"] == "template") == ("template" in draw.origin)
 
 
 def test_decoded_geometry_comes_where_it_is_asked_for(textbook: Reference) -> None:
     generator = make("foundation", textbook, start="decoded")
     made = [draw for draw in generator.draw(range(10), context=context()) if draw.crystal is not None]
-    assert made
-    assert {draw.origin["start"] for draw in made} == {"decoded"}
+    starts = [draw.origin["start"] for draw in made]
+    assert "decoded" in starts
+    assert "template" not in starts
 
 
 @pytest.mark.parametrize(
