@@ -32,6 +32,7 @@ def store(tmp_path_factory):
         yield opened
 
 
+@pytest.mark.timeout(900)  # seconds by itself; the time limit counts what others do on the machine
 @pytest.mark.parametrize("name", TASKS)
 def test_example_of_a_task_runs_and_keeps_its_constraints(store, name):
     campaign = load_campaign(REPOSITORY / "examples" / f"{name}.yaml")
