@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from genmat.campaign import Campaign
 from genmat.campaign.io import load_campaign
 from genmat.cli.story import tell
 from genmat.models.bundle import FOUNDATION, packaged_models
 from genmat.representation.crystal import Crystal
 from genmat.representation.gene import anonymous_gene
 from tests.conftest import REPOSITORY
+from workflows.advance import advance
 from workflows.run import create_campaign, run_campaign
 
 from .conftest import Place
@@ -59,3 +61,18 @@ def test_example_of_a_task_runs_and_keeps_its_constraints(store, name):
         "heads.safetensors",
     }
     assert generated["model_sha256"] == generated["parameters"]["models"][FOUNDATION]
+
+
+def test_a_range_that_the_model_never_saw_is_said_once_and_kept_in_the_provenance(store, caplog):
+    campaign = load_campaign(REPOSITORY / "examples" / "de-novo.yaml")
+    data = campaign.to_dict() | {"name": "far"}
+    data["screen"]["gates"]["volume_per_atom"]["max"] = 1e4
+    data["target"]["properties"] = [{"name": "volume_per_atom", "min": 5000}]
+    far = Campaign.from_dict(data, source="test")
+    with caplog.at_level("WARNING", logger="workflows"):
+        create_campaign(store, far)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("target: volume_per_atom: asked for 5000 to …, but the model was trained on")
+    advance(store, "far")
+    (activity,) = store.provenance.iterate({"campaign": "far"})
+    assert [f"target: {text}" for text in activity.parameters["warnings"]] == [line]
