@@ -25,20 +25,16 @@ HEAVY = (
     "torch",
     "torch_sim",
 )
-LIMIT = 1.5
-"""Processor time of a command, s."""
-
 PROGRAM = """
-import json, resource, sys
+import json, sys
 from genmat.cli.entry import run
 code = run(sys.argv[1:])
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([code, usage.ru_utime + usage.ru_stime, sorted({name.partition(".")[0] for name in sys.modules})]))
+print(json.dumps([code, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
 
 
 def measure(*arguments):
-    """Return exit code, processor time and top-level modules of a command in a process of its own."""
+    """Return exit code and top-level modules of a command in a process of its own."""
     command = [sys.executable, "-c", PROGRAM, *arguments]
     finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     return json.loads(finished.stdout.splitlines()[-1])
@@ -46,10 +42,9 @@ def measure(*arguments):
 
 @pytest.mark.parametrize("arguments", [("--help",), ("status",), ("status", "salts"), ("list", "salts")], ids=" ".join)
 def test_a_quick_command_imports_nothing_heavy(salts, arguments):
-    code, seconds, modules = measure(*arguments)
+    code, modules = measure(*arguments)
     assert code == 0
     assert [name for name in HEAVY if name in modules] == []
-    assert seconds < LIMIT
 
 
 @pytest.mark.mongo
@@ -61,10 +56,9 @@ def test_a_status_from_the_private_server_imports_nothing_heavy(tmp_path, monkey
 
     monkeypatch.setenv("GENMAT_MONGOD_IDLE", "1")
     with connect(Settings.load()):
-        code, seconds, modules = measure("status")
+        code, modules = measure("status")
     assert code == 0
     assert [name for name in HEAVY if name in modules] == []
-    assert seconds < LIMIT
 
 
 def test_the_module_and_the_entry_point_are_the_same_command(tmp_path):
