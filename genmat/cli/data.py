@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genmat.cli.entry import InterruptedRunError
 from genmat.cli.session import session_of
-from genmat.cli.terminal import caught_output, console, note, print_json, print_line, print_table
+from genmat.cli.stages import Stages
+from genmat.cli.terminal import caught_output, note, print_json, print_line, print_table
 from genmat.errors import MissingReferenceError, StructureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from genmat.reference.sources import SourceCrystal
     from genmat.reference.table import Reference
@@ -132,7 +133,7 @@ def _build(
 
     paths, protocol = build.BuildPaths(work_folder), RelaxProtocol()
     cores = workers or len(os.sched_getaffinity(0))
-    with _Stages() as stages, PotentialPool(potential, workers=cores) as pool:
+    with Stages() as stages, PotentialPool(potential, workers=cores) as pool:
         build.describe_known(crystals, paths.known, progress=stages.progress)
         build.compute_static(crystals, paths.static, pool=pool, progress=stages.progress)
         chosen = build.select_for_relaxation(crystals, paths.static.read(), pool=pool)
@@ -146,43 +147,6 @@ def _build(
 def _check_corners(reference: Reference, crystals: Iterable[SourceCrystal]) -> None:
     """Raise unless the hull has a corner for every element of the source."""
     reference.hull().check_elements(sorted({symbol for crystal in crystals for symbol in crystal.species}))
-
-
-class _Stages:
-    """A progress bar for each stage of a build; a line each tenth where standard error is no terminal."""
-
-    def __init__(self) -> None:
-        from rich.progress import Progress
-
-        screen = console(error=True)
-        self._live = screen.is_terminal
-        self._bars = Progress(console=screen, disable=not self._live)
-        self._tasks: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bars.stop()
-
-    @property
-    def progress(self) -> Callable[[str, int, int], None]:
-        """The callback of the stages."""
-        return self._show
-
-    def _show(self, stage: str, done: int, total: int) -> None:
-        if not self._live:
-            tenth = 10 * done // max(total, 1)
-            if self._tasks.get(stage) != tenth:
-                self._tasks[stage] = tenth
-                note(f"{stage}: {done} of {total}")
-            return
-        if stage not in self._tasks:
-            self._tasks[stage] = int(self._bars.add_task(stage, total=total))
-        from rich.progress import TaskID
-
-        self._bars.update(TaskID(self._tasks[stage]), completed=done, total=total)
 
 
 def _print_reference(reference: Reference, path: Path, *, as_json: bool) -> None:
