@@ -1,12 +1,12 @@
 """Measure crystal structure prediction: compositions of held-out chemical systems, best of 1 and of 20.
 
-    python benchmarks/bench_csp.py [--models FOLDER] [--targets 200] [--genes 400] [--starts 20] [--workers 2]
+    python benchmarks/bench_csp.py [--models FOLDER] [--targets 200] [--genes 800] [--starts 20] [--workers 2]
                                    [--work-folder FOLDER] [--output FILE]
 
-For each random crystal of the test split (E_hull ≤ 0.1 eV/atom, at most 20 atoms) the model is told its composition
-and that the cell holds at most 20 atoms. It samples genes under the composition's masks; the distinct ones are
-ordered by predicted formation energy minus a share of their log-likelihood, and each of the best gets a geometry: of
-a known crystal where there is one, decoded otherwise. Whatever the reference knows of the test split is taken away.
+For each random crystal of the test split (E_hull ≤ 0.1 eV/atom, at most 20 atoms) the model is told what the primitive
+cell holds, as DiffCSP is. It samples genes under the masks of these amounts; the distinct ones are ordered by their
+log-odds (:func:`genmat.generation.foundation.log_odds`), and the best get geometries: of known crystals where there
+are any, decoded otherwise. Whatever the reference knows of the validation and test splits is taken away.
 CHGNet relaxes up to 20 starts and orders them by energy: *best of 1* is the lowest, *best of 20* any. A match is
 StructureMatcher's with DiffCSP's tolerances (stol 0.5, angle_tol 10°, ltol 0.3; Jiao et al. 2023, arXiv:2309.04475).
 Every target is a line of ``csp.jsonl`` in the work folder: a killed run goes on.
@@ -25,7 +25,7 @@ from heldout import near_hull, split_rows, targets, without_split
 from machine import describe_machine
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from genmat.generation.foundation import FoundationGenerator
+from genmat.generation.foundation import FoundationGenerator, log_odds
 from genmat.generation.foundation_parameters import FoundationParameters
 from genmat.generation.library import template_library
 from genmat.generation.starts import template_starts
@@ -43,11 +43,14 @@ from genmat.screening.ssun import wilson_interval
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+    from genmat.models.foundation.tokens import TokenTable
     from genmat.representation import Crystal
 
-LIKELIHOOD_WEIGHT = 0.01
-"""eV/atom that a nat of log-likelihood is worth in the order of genes."""
-MAX_ATOMS = 20
+SAMPLING = (
+    SamplingOptions(noise_level=0.5, guidance=1.5, temperature=0.8),
+    SamplingOptions(noise_level=0.7, guidance=1.5, temperature=1.0),
+)
+"""Half of the genes are sampled in either way."""
 
 
 def main() -> None:
@@ -55,21 +58,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--models", type=Path, default=None, help="folder of trained models; default: the shipped ones")
     parser.add_argument("--targets", type=int, default=200, help="crystals to predict")
-    parser.add_argument("--genes", type=int, default=400, help="genes that are sampled for each")
+    parser.add_argument("--genes", type=int, default=800, help="genes that are sampled for each")
     parser.add_argument("--starts", type=int, default=20, help="starts that are relaxed for each")
     parser.add_argument("--workers", type=int, default=2, help="processes that relax")
+    parser.add_argument("--split", choices=("val", "test"), default="test", help="crystals to predict are from it")
     parser.add_argument("--work-folder", type=Path, default=Path("genmat-output/bench"), help="what is done; resumes")
     parser.add_argument("--output", type=Path, default=None, help="outcomes (.json)")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     print(describe_machine())
-    rows = split_rows("test")
-    library = template_library(without_split(load_reference(), {row["material_id"] for row in rows}))
+    rows = split_rows(arguments.split)
+    held_out = {row["material_id"] for split in ("val", "test") for row in split_rows(split)}
+    library = template_library(without_split(load_reference(), held_out))
     bundle = load_bundle(arguments.models)
     generator = FoundationGenerator(FoundationParameters(geometry_temperature=0.5), bundle, library)
     chosen = targets(near_hull(rows), arguments.targets, seed=0)
     arguments.work_folder.mkdir(parents=True, exist_ok=True)
-    path = arguments.work_folder / f"csp-{bundle.sha256['foundation.safetensors'][:8]}.jsonl"
+    path = arguments.work_folder / f"csp-{arguments.split}-{bundle.sha256['foundation.safetensors'][:8]}.jsonl"
     done = (
         {item["material_id"]: item for item in map(json.loads, path.read_text().splitlines())} if path.exists() else {}
     )
@@ -98,43 +103,50 @@ def main() -> None:
 
 def propose(
     generator: FoundationGenerator, crystal: Crystal, *, n_genes: int, n_starts: int, seed: int
-) -> tuple[list[Structure], int | None]:
-    """Return starts for a composition, the most promising gene first, and the rank of the true gene among the genes."""
+) -> tuple[list[tuple[Structure, float]], int | None]:
+    """Return starts for the content of a cell with the log-odds of their genes, and the rank of the true gene."""
     bundle = generator.bundle
     amounts = {ATOMIC_NUMBERS[symbol]: n for symbol, n in crystal.element_counts.items()}
-    constraints = GeneConstraints(amounts=amounts, n_atoms=(1, MAX_ATOMS))
-    streams = [np.random.default_rng([seed, draw]) for draw in range(n_genes)]
+    constraints = GeneConstraints(amounts=amounts, n_atoms=(sum(amounts.values()),) * 2)
     condition = Condition(ranges={"energy_above_hull": (None, 0.025)}, composition=amounts)
-    options = SamplingOptions(noise_level=0.5, guidance=1.5)
-    genes = bundle.propose_genes(condition, constraints=constraints, streams=streams, options=options)
-    first: dict[str, int] = {}
-    for row in np.argsort(-genes.log_likelihood, kind="stable").tolist():
-        if not genes.failed[row]:
-            text = gene_of_occupations(int(genes.tokens.numbers[row]), genes.tokens.occupations(row))
-            first.setdefault(text, row)
-    rows = np.asarray(list(first.values()), dtype=np.intp)
-    tokens = genes.tokens[rows]
-    mean, _ = bundle.predict_intrinsic(bundle.encode_genes(tokens))
-    order = np.argsort(mean[:, 0] - LIKELIHOOD_WEIGHT * genes.log_likelihood[rows], kind="stable")
-    names = [list(first)[position] for position in order.tolist()]
+    tokens, odds = [], {}
+    for kind, options in enumerate(SAMPLING):
+        streams = [np.random.default_rng([seed, kind, draw]) for draw in range(n_genes // len(SAMPLING))]
+        found = bundle.propose_genes(condition, constraints=constraints, streams=streams, options=options).tokens
+        for row in np.flatnonzero(found.n_orbits).tolist():
+            number, occupations = int(found.numbers[row]), found.occupations(row)
+            name = gene_of_occupations(number, occupations)
+            if name not in odds:
+                odds[name] = log_odds(number, occupations, library=generator.library)
+                tokens.append((name, found[row : row + 1]))
+    tokens.sort(key=lambda item: -odds[item[0]])
+    names = [name for name, _ in tokens]
     rank = names.index(gene(crystal)) if gene(crystal) in names else None
-    best = order[:n_starts]
-    placed = generator.place(tokens[best], streams=[streams[row] for row in rows[best].tolist()])
-    starts = [to_structure(found) for found, _ in placed if found is not None]
-    for position in order.tolist():  # further geometries of the best genes, where the genes are few
-        if len(starts) >= n_starts:
-            break
-        more = template_starts(
-            int(tokens.numbers[position]), tokens.occupations(position), library=generator.library, n=4
-        )
-        starts.extend(to_structure(start.crystal) for start in more[1:])
-    return starts[:n_starts], rank
+    starts = []
+    geometries = [
+        geometries_of(generator, token, n_starts // (place + 1)) for place, (_, token) in enumerate(tokens[:n_starts])
+    ]
+    # The k-th geometry of the g-th gene: in the order of k · g, the better gene first.
+    order = sorted(((k + 1) * (g + 1), g, k) for g, several in enumerate(geometries) for k in range(len(several)))
+    for _, g, k in order[:n_starts]:
+        starts.append((geometries[g][k], odds[names[g]]))
+    return starts, rank
 
 
-def relaxed(pool: PotentialPool, target: Structure, starts: list[Structure]) -> dict[str, Any]:
+def geometries_of(generator: FoundationGenerator, token: TokenTable, n: int) -> list[Structure]:
+    """Return up to ``n`` different geometries of a gene: of known crystals, then one that is decoded."""
+    found = template_starts(int(token.numbers[0]), token.occupations(0), library=generator.library, n=n)
+    crystals = [start.crystal for start in found]
+    if len(crystals) < min(n, 2):
+        decoded, _ = generator.place(token, streams=[np.random.default_rng(0)])[0]
+        crystals += [decoded] if decoded is not None and (not crystals or crystals[0].degrees_of_freedom) else []
+    return [to_structure(crystal) for crystal in crystals]
+
+
+def relaxed(pool: PotentialPool, target: Structure, starts: list[tuple[Structure, float]]) -> dict[str, Any]:
     """Return energies (eV/atom) of the relaxed starts, lowest first, and which of them match the target."""
     matcher = StructureMatcher(stol=0.5, angle_tol=10, ltol=0.3)
-    named = {str(position): start for position, start in enumerate(starts)}
+    named = {str(position): start for position, (start, _) in enumerate(starts)}
     found = []
     for name, outcome in pool.relax(named, missing=list(named), protocol=RelaxProtocol(max_steps=200)):
         if outcome.failure is None or np.isfinite(outcome.energy):
@@ -142,6 +154,7 @@ def relaxed(pool: PotentialPool, target: Structure, starts: list[Structure]) -> 
     found.sort()
     return {
         "n_starts": len(starts),
+        "log_odds": [round(odds, 4) for _, odds in starts],
         "energies": [round(energy, 5) for energy, _, _ in found],
         "starts": [start for _, start, _ in found],
         "matches": [match for _, _, match in found],

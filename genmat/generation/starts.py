@@ -135,6 +135,18 @@ def template_starts(
     return starts
 
 
+def likeness(number: int, occupations: Sequence[Occupation], *, library: TemplateLibrary) -> float | None:
+    """Return equation (1) for the known crystal of the same anonymous gene that is nearest in chemistry.
+
+    Returns
+    -------
+    float or None
+        Dimensionless, 3 at most; ``None`` if no known crystal has the anonymous gene.
+    """
+    check_occupations(number, occupations)
+    return next((score for _, _, score in _ranked(number, occupations, library, None)), None)
+
+
 def check_occupations(number: int, occupations: Sequence[Occupation]) -> None:
     """Check that elements can stand on Wyckoff letters of a space group.
 
