@@ -50,8 +50,9 @@ SIZE_WEIGHT = 4.0
 POLARITY_WEIGHT = 1.0
 """c_χ of equation (1)."""
 
-MIN_DISTANCE_RATIO = 0.5
-"""A template whose atoms would come closer than this times the sum of their covalent radii is passed over."""
+MIN_DISTANCE_RATIO = 0.6
+"""A geometry whose atoms would come closer than this times the sum of their covalent radii is passed over: what the
+gate ``min_distance`` of a campaign asks by default."""
 
 DIFFERENT = 0.05
 """Root mean square difference of relative neighbour distances from which on two geometries are different ones."""

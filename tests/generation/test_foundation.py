@@ -10,6 +10,8 @@ import pytest
 from genmat.campaign import Target
 from genmat.errors import CampaignError, ModelError
 from genmat.generation import Generator, generator_names, get_generator
+from genmat.generation.foundation import log_odds
+from genmat.generation.library import template_library
 from genmat.models.bundle import GENERATOR, packaged_models
 from genmat.representation.gene import anonymous_gene
 from tests.generation.conftest import make
@@ -161,3 +163,12 @@ def test_models_that_are_missing_damaged_or_strangers_are_refused_in_one_line(
         get_generator("foundation", {"models": str(folder)}, reference=textbook)
     assert "\n" not in str(caught.value)
     assert foundation.configuration_id
+
+
+def test_for_a_given_composition_the_structure_of_its_like_is_likelier_than_one_without_example(
+    textbook: Reference,
+) -> None:
+    library = template_library(textbook)
+    rock_salt = log_odds(225, [("K", "a"), ("Br", "b")], library=library)
+    without_example = log_odds(216, [("K", "a"), ("Br", "b"), ("K", "c"), ("Br", "d")], library=library)
+    assert rock_salt > without_example

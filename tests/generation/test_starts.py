@@ -5,7 +5,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from genmat.errors import RepresentationError
 from genmat.generation.library import TemplateLibrary, template_library
 from genmat.generation.prototypes import prototype_roles, role_assignments
-from genmat.generation.starts import template_starts
+from genmat.generation.starts import likeness, template_starts
 from genmat.reference.entries import SYMBOLS
 from genmat.reference.io import load_reference
 from genmat.reference.table import Reference
@@ -161,3 +161,17 @@ def test_geometries_of_known_crystals_are_recovered_without_their_chemical_syste
                 found.append(matcher.fit(to_structure(starts[0].crystal), to_structure(crystal)))
     assert len(found) > 40
     assert np.mean(found) > 0.8
+
+
+def test_a_known_crystal_is_most_like_itself_and_an_unknown_prototype_like_nothing(library: TemplateLibrary) -> None:
+    itself = likeness(225, [("Na", "a"), ("Cl", "b")], library=library)
+    similar = likeness(225, [("K", "a"), ("Br", "b")], library=library)
+    assert itself == pytest.approx(3.0)
+    assert similar is not None
+    assert similar < itself
+    assert likeness(225, [("Na", "a"), ("Cl", "e")], library=library) is None
+
+
+def test_likeness_names_an_element_that_is_none(library: TemplateLibrary) -> None:
+    with pytest.raises(RepresentationError, match="'Xx' is no element"):
+        likeness(225, [("Xx", "a"), ("Cl", "b")], library=library)
