@@ -166,6 +166,7 @@ def test_geometries_of_known_crystals_are_recovered_without_their_chemical_syste
 def test_a_known_crystal_is_most_like_itself_and_an_unknown_prototype_like_nothing(library: TemplateLibrary) -> None:
     known = library.crystal(next(template for template in library.templates if template.position == 0))
     itself = likeness(known.number, [(orbit.element, orbit.letter) for orbit in known.orbits], library=library)
+    assert itself is not None
     assert itself == pytest.approx(3.0)
     similar = likeness(225, [("K", "a"), ("Br", "b")], library=library)
     assert similar is not None
