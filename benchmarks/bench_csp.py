@@ -134,7 +134,10 @@ def propose(
 
 
 def geometries_of(generator: FoundationGenerator, token: TokenTable, n: int) -> list[Structure]:
-    """Return up to ``n`` different geometries of a gene: of known crystals, then one that is decoded."""
+    """Return up to ``n`` geometries of a gene: of known crystals; decoded where there is none.
+
+    Where one known crystal gives the only geometry, ``place`` returns it once more: that start is relaxed twice.
+    """
     found = template_starts(int(token.numbers[0]), token.occupations(0), library=generator.library, n=n)
     crystals = [start.crystal for start in found]
     if len(crystals) < min(n, 2):
