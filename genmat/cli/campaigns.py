@@ -36,7 +36,7 @@ def status(
 
 
 def _print_all(store: Store | None, *, as_json: bool) -> None:
-    from genmat.cli.summary import overview
+    from genmat.database.summary import overview
 
     documents = [] if store is None else store.campaigns.find(sort=(("updated_at", -1), ("_id", 1)))
     lines = [overview(store, document) for document in documents] if store is not None else []
@@ -62,7 +62,8 @@ def _print_all(store: Store | None, *, as_json: bool) -> None:
 
 
 def _print_one(store: Store, name: str, *, as_json: bool) -> None:
-    from genmat.cli.summary import funnel, overview, owner_of, print_funnel
+    from genmat.cli.summary import print_funnel
+    from genmat.database.summary import funnel, overview, owner_of
 
     document = store.campaigns.require(name)
     line = overview(store, document)

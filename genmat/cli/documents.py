@@ -57,7 +57,8 @@ def why(
     Example: genmat why 3f2a81c0
     """
     with session_of(context).reader_of(identifier) as store:
-        from genmat.cli.story import print_story, tell
+        from genmat.cli.story import print_story
+        from genmat.database.story import tell
 
         searched = {
             "candidate": (store.candidates, ("_id", "structure_id", "relaxed_structure_id")),

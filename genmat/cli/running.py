@@ -149,8 +149,9 @@ def _run_and_write(
 
 
 def _print_summary(store: Store, name: str, *, folder: Path, written: Sequence[Path], as_json: bool) -> None:
-    from genmat.cli.summary import best_rows, funnel, overview, print_funnel
+    from genmat.cli.summary import best_rows, print_funnel
     from genmat.database.candidates import CandidateQuery
+    from genmat.database.summary import funnel, overview
 
     document = store.campaigns.require(name)
     rows = store.candidates.funnel(name)

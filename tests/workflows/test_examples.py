@@ -6,7 +6,7 @@ import pytest
 
 from genmat.campaign import Campaign
 from genmat.campaign.io import load_campaign
-from genmat.cli.story import tell
+from genmat.database.story import tell
 from genmat.models.bundle import FOUNDATION, packaged_models
 from genmat.representation.crystal import Crystal
 from genmat.representation.gene import anonymous_gene
