@@ -27,8 +27,8 @@ from machine import describe_machine
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from genmat.generation.foundation import FoundationGenerator, log_odds
-from genmat.generation.foundation_parameters import FoundationParameters, StartKind
 from genmat.generation.library import template_library
+from genmat.generation.parameters import FoundationParameters, StartKind
 from genmat.generation.starts import template_starts
 from genmat.interop.io import write_text
 from genmat.models.bundle import load_bundle

@@ -32,19 +32,19 @@ from genmat.errors import MissingReferenceError, RepresentationError
 from genmat.generation.decoration import is_balanced
 from genmat.generation.draw import Draw, random_stream
 from genmat.generation.exhaustive import gumbel
-from genmat.generation.foundation_parameters import FoundationParameters, StartKind
 from genmat.generation.foundation_target import Asked, ask
 from genmat.generation.library import TemplateLibrary, template_library
 from genmat.generation.options import known_genes
+from genmat.generation.parameters import FoundationParameters, StartKind
 from genmat.generation.random_start import random_start
 from genmat.generation.starts import MIN_DISTANCE_RATIO, likeness, template_starts
-from genmat.generation.target_score import GRAMS_PER_CUBIC_CENTIMETRE
 from genmat.ids import canonical_json, stable_id
 from genmat.models.foundation.config import INTRINSIC
 from genmat.models.protocol import SamplingOptions
 from genmat.reference.entries import SYMBOLS
 from genmat.representation.contacts import distances_ok
 from genmat.representation.conversion import to_structure
+from genmat.representation.descriptors import GRAMS_PER_CUBIC_CENTIMETRE
 from genmat.representation.gene import anonymous_gene_of_occupations, gene_of_occupations
 
 if TYPE_CHECKING:

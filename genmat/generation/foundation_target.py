@@ -13,7 +13,7 @@ from genmat.representation.filling import GROUPS_ABOVE_P1, GeneConstraints
 
 if TYPE_CHECKING:
     from genmat.campaign.target import Target
-    from genmat.generation.foundation_parameters import FoundationParameters
+    from genmat.generation.parameters import FoundationParameters
     from genmat.models.bundle import ModelBundle
     from genmat.models.generator.conditions import Condition
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from genmat.campaign.properties import PropertyName
 from genmat.reference.entries import SYMBOLS
+from genmat.representation.descriptors import GRAMS_PER_CUBIC_CENTIMETRE
 
 if TYPE_CHECKING:
     from genmat.campaign.target import Target
@@ -23,9 +24,6 @@ VOLUME_ERROR = 0.06
 
 LEAST_PROBABILITY = 1e-4
 """A proposal that looks hopeless keeps this probability: the prediction may be wrong."""
-
-GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906892
-"""1 atomic mass unit/Å³ in g/cm³ (CODATA 2022)."""
 
 
 @dataclass(frozen=True, slots=True)

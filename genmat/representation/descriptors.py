@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 N_ATOMIC_NUMBERS = 119
 """Length of arrays that an atomic number indexes; 0 stands for nothing."""
 
+GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906892
+"""1 atomic mass unit/Å³ in g/cm³ (CODATA 2022)."""
+
 ELEMENT_DESCRIPTORS = (
     "period",
     "group",

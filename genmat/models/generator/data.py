@@ -10,6 +10,7 @@ from genmat.models.foundation.config import INTRINSIC
 from genmat.models.foundation.sample import encode
 from genmat.models.generator.train import GeneratorData
 from genmat.models.property.features import head_features
+from genmat.representation.descriptors import GRAMS_PER_CUBIC_CENTIMETRE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +25,6 @@ MEASURED = ("energy_above_hull", "formation_energy_per_atom", "volume_per_atom",
 """Properties of a crystal itself that G is always conditioned on, in this order; those of the heads follow.
 
 eV/atom, eV/atom, Å³/atom, g/cm³, atoms in the primitive cell."""
-
-GRAMS_PER_CUBIC_CENTIMETRE = 1.66053906892
-"""1 atomic mass unit/Å³ in g/cm³ (CODATA 2022)."""
 
 
 def generator_data(
