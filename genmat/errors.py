@@ -14,7 +14,8 @@
     │   └── MissingReferenceError    a hull lacks an element
     ├── EnergyScaleError             two energies that cannot be compared
     ├── DatabaseError                unreachable, read-only, full, other schema version
-    │   └── CampaignBusyError        another live process runs this campaign
+    │   ├── CampaignBusyError        another live process runs this campaign
+    │   └── SlowQueryError           a query ran into the time limit of its connection
     └── StorageError                 a file or folder that cannot be written or read
 
 A bad *generated* crystal is never an error: it is a :class:`genmat.screening.verdict.Verdict`.
@@ -81,6 +82,10 @@ class DatabaseError(GenmatError):
 
 class CampaignBusyError(DatabaseError):
     """Another live process runs the same campaign."""
+
+
+class SlowQueryError(DatabaseError):
+    """A query took longer than its connection allows."""
 
 
 class StorageError(GenmatError):

@@ -59,8 +59,10 @@ class CandidateQuery:
         Name of the campaign.
     elements
         Elements that must all be present.
-    max_energy_above_hull
-        Largest hull distance, eV/atom.
+    min_energy_above_hull, max_energy_above_hull
+        Smallest and largest hull distance, eV/atom.
+    max_nsites
+        Most atoms in the primitive cell.
     """
 
     campaign: str
@@ -72,7 +74,9 @@ class CandidateQuery:
     chemsys: str | None = None
     elements: Sequence[str] = ()
     space_group_number: int | None = None
+    min_energy_above_hull: float | None = None
     max_energy_above_hull: float | None = None
+    max_nsites: int | None = None
     on_target: bool | None = None
 
     @property
@@ -83,8 +87,11 @@ class CandidateQuery:
         criteria |= {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.elements:
             criteria["elements"] = {"$all": sorted(self.elements)}
-        if self.max_energy_above_hull is not None:
-            criteria["energy_above_hull"] = {"$lte": self.max_energy_above_hull}
+        energies = {"$gte": self.min_energy_above_hull, "$lte": self.max_energy_above_hull}
+        if bounds := {sign: end for sign, end in energies.items() if end is not None}:
+            criteria["energy_above_hull"] = bounds
+        if self.max_nsites is not None:
+            criteria["nsites"] = {"$lte": self.max_nsites}
         return criteria
 
 

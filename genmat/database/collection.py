@@ -48,14 +48,18 @@ class Backend(Protocol):
         sort: Order = (),
         skip: int = 0,
         limit: int = 0,
+        hint: str | None = None,
     ) -> list[Fields]:
-        """Return the matching documents."""
+        """Return the matching documents; ``hint`` names the index to use."""
 
     def aggregate(self, collection: str, pipeline: Sequence[Fields]) -> list[Fields]:
         """Return the result of an aggregation."""
 
     def count(self, collection: str, criteria: Fields) -> int:
         """Count the matching documents."""
+
+    def indexes(self, collection: str) -> dict[str, tuple[str, ...]]:
+        """Return the fields of the indexes by name."""
 
     def delete(self, collection: str, identifiers: Sequence[str]) -> int:
         """Delete documents; return how many there were."""
@@ -156,9 +160,17 @@ class Collection[D: Document]:
                 found[stored["_id"]] = self._document.from_mongo(stored)
         return {identifier: found[identifier] for identifier in wanted if identifier in found}
 
-    def find(self, criteria: Fields | None = None, *, sort: Order = (), skip: int = 0, limit: int = 0) -> list[D]:
-        """Return matching documents; ``limit`` 0 means all."""
-        stored = self._backend.find(self.name, criteria or {}, sort=sort, skip=skip, limit=limit)
+    def find(
+        self,
+        criteria: Fields | None = None,
+        *,
+        sort: Order = (),
+        skip: int = 0,
+        limit: int = 0,
+        hint: str | None = None,
+    ) -> list[D]:
+        """Return matching documents; ``limit`` 0 means all, ``hint`` names the index to use."""
+        stored = self._backend.find(self.name, criteria or {}, sort=sort, skip=skip, limit=limit, hint=hint)
         return [self._document.from_mongo(fields) for fields in stored]
 
     def iterate(self, criteria: Fields | None = None) -> Iterator[D]:
@@ -170,6 +182,10 @@ class Collection[D: Document]:
         """Yield ``id`` and some fields of matching documents by ascending id."""
         for stored in self._pages(criteria or {}, fields):
             yield {"id": stored["_id"], **{name: stored.get(name) for name in fields}}
+
+    def indexes(self) -> dict[str, tuple[str, ...]]:
+        """Return the fields of the indexes by name; the database in memory has none."""
+        return self._backend.indexes(self.name)
 
     def count(self, criteria: Fields | None = None) -> int:
         """Count matching documents."""

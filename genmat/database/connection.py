@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 SNAPSHOT = "snapshot.bson"
 
 
-def open_session(settings: Settings, *, read_only: bool) -> Session:
+def open_session(settings: Settings, *, read_only: bool, time_limit: float | None = None) -> Session:
     """Open ``database_uri``, else the private server, else the store in this process.
 
     Raises
@@ -34,10 +34,11 @@ def open_session(settings: Settings, *, read_only: bool) -> Session:
     """
     if settings.database_uri is not None:
         uri = settings.database_uri.get_secret_value()
-        return open_client(uri, settings=settings, label=f"the database {mask(uri)}", read_only=read_only)
+        label = f"the database {mask(uri)}"
+        return open_client(uri, settings=settings, label=label, read_only=read_only, time_limit=time_limit)
     mongod = find_mongod(settings)
     if has_data(settings) or (mongod is not None and mongod.version()[0] is not None):
-        return _open_embedded(settings, mongod, read_only=read_only)
+        return _open_embedded(settings, mongod, read_only=read_only, time_limit=time_limit)
     return _open_memory(settings, mongod, read_only=read_only)
 
 
@@ -63,7 +64,7 @@ def mask(uri: str) -> str:
     return f"{scheme}://{unquote(user.partition(':')[0])}:***@{place}" if at else f"{scheme}://{unquote(place)}"
 
 
-def _open_embedded(settings: Settings, mongod: Mongod | None, *, read_only: bool) -> Session:
+def _open_embedded(settings: Settings, mongod: Mongod | None, *, read_only: bool, time_limit: float | None) -> Session:
     if mongod is None:
         msg = (
             f"the database in {server_folder(settings)} needs mongod, and there is none on PATH or in this "
@@ -73,7 +74,9 @@ def _open_embedded(settings: Settings, mongod: Mongod | None, *, read_only: bool
     server = EmbeddedServer(settings, mongod=mongod)
     try:
         label = f"the private database in {server.folder}"
-        session = open_client(server.uri, settings=settings, label=label, read_only=read_only, server=server)
+        session = open_client(
+            server.uri, settings=settings, label=label, read_only=read_only, time_limit=time_limit, server=server
+        )
     except BaseException:
         server.close()
         raise

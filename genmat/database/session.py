@@ -18,7 +18,8 @@ import bson
 import pymongo
 from pymongo import errors as mongo
 
-from genmat.errors import DatabaseError
+from genmat.database.reading import ReadOnlyDatabase
+from genmat.errors import DatabaseError, SlowQueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,11 +39,18 @@ _DUPLICATE_KEY = 11000
 _TOO_LARGE = {10334, 17419, 17420}
 _NOT_ALLOWED = {13, 8000, 20}
 _NO_SPACE = {14031}
+_TIME_LIMIT = {50}
 _AWAY = {91, 189, 10107, 11600, 11602, 13435, 13436}  # shutting down, or no longer the primary
 
 
 def open_client(
-    uri: str, *, label: str, settings: Settings, read_only: bool, server: EmbeddedServer | None = None
+    uri: str,
+    *,
+    label: str,
+    settings: Settings,
+    read_only: bool,
+    time_limit: float | None = None,
+    server: EmbeddedServer | None = None,
 ) -> Session:
     """Connect to a MongoDB server.
 
@@ -56,6 +64,8 @@ def open_client(
         Name the database and how long to wait.
     read_only
         Refuse to write.
+    time_limit
+        How long the server may work on one reading call, s; ``None`` for no limit.
     server
         Private server behind the address.
 
@@ -86,7 +96,14 @@ def open_client(
         )
         # pymongo's message may quote a piece of the password.
         raise DatabaseError(msg) from None
-    session = Session(database, label=label, server=server, retry_time=settings.retry_time, read_only=read_only)
+    session = Session(
+        database,
+        label=label,
+        server=server,
+        retry_time=settings.retry_time,
+        read_only=read_only,
+        time_limit=time_limit,
+    )
     try:
         session.await_server()
     except BaseException:
@@ -112,6 +129,8 @@ class Session:
         How long a call is retried while the database is away, s.
     read_only
         Refuse to write.
+    time_limit
+        How long the server may work on one reading call, s; ``None`` for no limit.
     """
 
     def __init__(
@@ -123,6 +142,7 @@ class Session:
         journal: Journal | None = None,
         retry_time: float,
         read_only: bool,
+        time_limit: float | None = None,
     ) -> None:
         self._database = database
         self.label = label
@@ -130,6 +150,8 @@ class Session:
         self._journal = journal
         self._retry_time = retry_time
         self.read_only = read_only
+        # The database in memory knows no time limits.
+        self._milliseconds = None if time_limit is None or journal else max(1, int(1000 * time_limit))
         # The database in memory has no atomic operations of its own.
         self._guard: AbstractContextManager[Any] = threading.RLock() if journal else nullcontext()
 
@@ -149,7 +171,7 @@ class Session:
         """Return the version of the server; the database in memory has none."""
         if self.in_process:
             return None
-        return str(self.run(lambda database: database.client.server_info()["version"]))
+        return str(self.run(lambda _: self._database.client.server_info()["version"]))
 
     @property
     def database_name(self) -> str:
@@ -181,7 +203,7 @@ class Session:
         while True:
             try:
                 with self._guard:
-                    return action(self._database)
+                    return action(ReadOnlyDatabase(self._database) if self.read_only else self._database)
             except mongo.PyMongoError as err:
                 if not _is_away(err):
                     raise self._translate(err) from err
@@ -196,7 +218,7 @@ class Session:
 
     def await_server(self) -> None:
         """Reach the server once, and choose the write concern that it can give."""
-        hello = self.run(lambda database: database.client.admin.command("hello"), retry=self._server is not None)
+        hello = self.run(lambda _: self._database.client.admin.command("hello"), retry=self._server is not None)
         several = "setName" in hello or hello.get("msg") == "isdbgrid"
         concern = pymongo.WriteConcern(w="majority" if several else 1, j=True)
         self._database = self._database.with_options(write_concern=concern)
@@ -244,23 +266,48 @@ class Session:
         sort: Order = (),
         skip: int = 0,
         limit: int = 0,
+        hint: str | None = None,
     ) -> list[Fields]:
         """Return the matching documents."""
-        projection = None if fields is None else ["_id", *fields]
-        order = list(sort) or None
-        return self.run(
-            lambda database: list(
-                database[collection].find(criteria, projection=projection, sort=order, skip=skip, limit=limit)
-            )
-        )
+        options: dict[str, Any] = {"projection": None if fields is None else ["_id", *fields]}
+        options |= {"sort": list(sort) or None, "skip": skip, "limit": limit}
+        if hint is not None:
+            options["hint"] = hint
+        if self._milliseconds is not None:
+            options["max_time_ms"] = self._milliseconds
+        return self.run(lambda database: list(database[collection].find(criteria, **options)))
 
     def aggregate(self, collection: str, pipeline: Sequence[Fields]) -> list[Fields]:
         """Return the result of an aggregation."""
-        return self.run(lambda database: list(database[collection].aggregate(list(pipeline))))
+        options = self._limits()
+        return self.run(lambda database: list(database[collection].aggregate(list(pipeline), **options)))
 
     def count(self, collection: str, criteria: Fields) -> int:
         """Count the matching documents."""
-        return self.run(lambda database: int(database[collection].count_documents(criteria)))
+        options = self._limits()
+        return self.run(lambda database: int(database[collection].count_documents(criteria, **options)))
+
+    def indexes(self, collection: str) -> dict[str, tuple[str, ...]]:
+        """Return the fields of the indexes by name; the database in memory has none."""
+        if self.in_process:
+            return {}
+        found = self.run(lambda database: database[collection].index_information())
+        return {name: tuple(field for field, _ in entry["key"]) for name, entry in found.items()}
+
+    def may_write(self) -> bool:
+        """Return whether the database's user may write; a server without users lets everybody."""
+        if self.in_process:
+            return True
+        status = self.run(lambda _: self._database.client.admin.command("connectionStatus", showPrivileges=True))
+        if not status["authInfo"]["authenticatedUsers"]:
+            return True
+        actions = {
+            action
+            for privilege in status["authInfo"]["authenticatedUserPrivileges"]
+            if privilege["resource"].get("db") in {self.database_name, ""} or "anyResource" in privilege["resource"]
+            for action in privilege["actions"]
+        }
+        return bool(actions & {"insert", "update", "remove", "anyAction"})
 
     def delete(self, collection: str, identifiers: Sequence[str]) -> int:
         """Delete documents; return how many there were."""
@@ -276,7 +323,7 @@ class Session:
         if self.in_process:
             now = datetime.now(UTC)
             return now.replace(microsecond=now.microsecond // 1000 * 1000)
-        local: datetime = self.run(lambda database: database.client.admin.command("hello")["localTime"])
+        local: datetime = self.run(lambda _: self._database.client.admin.command("hello")["localTime"])
         return local if local.tzinfo else local.replace(tzinfo=UTC)
 
     def create_indexes(self, indexes: Mapping[str, Sequence[Sequence[str]]]) -> None:
@@ -295,6 +342,9 @@ class Session:
             self._database.client.close()
         if self._server is not None:
             self._server.close()
+
+    def _limits(self) -> dict[str, int]:
+        return {} if self._milliseconds is None else {"maxTimeMS": self._milliseconds}
 
     def _bulk(self, collection: str, requests: Sequence[Any]) -> int:
         changed = 0
@@ -334,6 +384,9 @@ class Session:
             )
         if codes & _NO_SPACE or "No space left" in text:
             return DatabaseError(f"{self.label}: no space left on the database's disk: make room and resume")
+        if codes & _TIME_LIMIT:
+            seconds = (self._milliseconds or 0) / 1000
+            return SlowQueryError(f"{self.label}: the query took longer than {seconds:g} s: ask for less")
         if codes & _TOO_LARGE or isinstance(err, mongo.DocumentTooLarge):
             return DatabaseError(f"{self.label}: a document grew beyond MongoDB's 16 MB: {text}")
         return DatabaseError(f"{self.label}: {text}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from genmat.database.activities import ActivityCollection
 from genmat.database.campaigns import CampaignCollection
 from genmat.database.candidates import CandidateCollection
+from genmat.database.cluster import Cluster
 from genmat.database.collection import Collection
 from genmat.database.connection import open_session
 from genmat.database.documents import (
@@ -19,11 +20,13 @@ from genmat.database.documents import (
     StructureDocument,
 )
 from genmat.database.indexes import INDEXES
+from genmat.database.statistics import Statistics
 from genmat.database.trajectories import TrajectoryStore
 
 if TYPE_CHECKING:
     from jobflow.core.store import JobStore
 
+    from genmat.database.launchpad import SessionLaunchPad
     from genmat.database.session import Session
     from genmat.settings import Settings
 
@@ -74,6 +77,8 @@ class Store:
         self.provenance = ActivityCollection(session)
         self.models = Collection(session, ModelDocument)
         self.trajectories = TrajectoryStore(session, keep=trajectories)
+        self.statistics = Statistics(session)
+        self.cluster = Cluster(session)
 
     def __enter__(self) -> Self:
         """Return the store."""
@@ -96,6 +101,11 @@ class Store:
     @property
     def _collections(self) -> tuple[Collection[Any], ...]:
         return self.structures, self.properties, self.candidates, self.campaigns, self.provenance, self.models
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the database's user may write, whatever this connection was opened for."""
+        return self._session.may_write()
 
     def describe(self) -> StoreInfo:
         """Return what the database is and how much it holds."""
@@ -140,12 +150,24 @@ class Store:
 
         return make_job_store(self._session)
 
+    def launchpad(self) -> SessionLaunchPad:
+        """Return FireWorks' LaunchPad on this database.
+
+        Raises
+        ------
+        DatabaseError
+            If this is the in-process store.
+        """
+        from genmat.database.launchpad import SessionLaunchPad  # so does FireWorks
+
+        return SessionLaunchPad(self._session)
+
     def close(self) -> None:
         """Let go of the database; a private server ends when its last client does."""
         self._session.close()
 
 
-def connect(settings: Settings, *, read_only: bool = False) -> Store:
+def connect(settings: Settings, *, read_only: bool = False, time_limit: float | None = None) -> Store:
     """Open the database of the settings: the one of ``database_uri``, else the private one, else one in this process.
 
     Parameters
@@ -154,13 +176,15 @@ def connect(settings: Settings, *, read_only: bool = False) -> Store:
         Settings.
     read_only
         Write nothing, neither indexes nor migrations.
+    time_limit
+        How long the server may work on one reading call, s; ``None`` for no limit.
 
     Raises
     ------
     DatabaseError
         If it cannot be reached, is of a newer genmat, or refuses; one line without a password.
     """
-    session = open_session(settings, read_only=read_only)
+    session = open_session(settings, read_only=read_only, time_limit=time_limit)
     store = Store(session, trajectories=settings.trajectories)
     try:
         if not read_only:

@@ -1,0 +1,199 @@
+"""Counts over a whole campaign, each answered from an index or from a bounded number of documents.
+
+A candidate's document says where it ended; how many passed a stage follows from how many ended behind it. So a funnel
+needs no verdicts, only the index of (round, stage, reason, status).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from genmat.database.summary import StageCounts
+from genmat.screening.verdict import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from genmat.database.collection import Backend, Fields
+
+SAMPLE = 20_000
+"""Relaxed candidates that histograms of properties and the table of elements look at, nearest to the hull first."""
+ACTIVITIES = 20_000
+"""Activities that the cost of a campaign is summed over, the latest rounds first."""
+BIN = 0.02
+"""Width of the bins of distances to the hull, eV/atom."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How many candidates of a round ended in one way, or stand there."""
+
+    round: int
+    stage: str
+    reason: str
+    status: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelaxedCandidate:
+    """What histograms need of a relaxed candidate; energies in eV/atom, properties in the campaign's units."""
+
+    round: int
+    status: str
+    energy_above_hull: float
+    elements: tuple[str, ...]
+    space_group_number: int | None
+    properties: Mapping[str, float]
+
+
+@dataclass(slots=True)
+class Work:
+    """What one kind of work cost: hours of attempts, activities by state, candidates that it has done."""
+
+    stage: str
+    hours: float = 0.0
+    attempts: int = 0
+    failed_attempts: int = 0
+    candidates: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    first: datetime | None = None
+    last: datetime | None = None
+    recent: int = 0
+    """Candidates done in the last hour of work."""
+
+    @property
+    def per_hour(self) -> float | None:
+        """Candidates an hour, over the last hour of work; ``None`` before anything was done."""
+        if self.first is None or self.last is None or not self.recent:
+            return None
+        hours = min(1.0, (self.last - self.first).total_seconds() / 3600.0)
+        return self.recent / hours if hours > 0.0 else None
+
+
+class Statistics:
+    """Counts over the campaigns of a database."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def ends(self, campaign: str) -> list[End]:
+        """Count where the candidates of a campaign ended or stand."""
+        names = ("round", "stage", "reason", "status")
+        pipeline: list[Fields] = [
+            {"$match": {"campaign": campaign}},
+            {"$group": {"_id": {name: f"${name}" for name in names}, "count": {"$sum": 1}}},
+        ]
+        rows = [End(**row["_id"], count=row["count"]) for row in self._backend.aggregate("candidates", pipeline)]
+        return sorted(rows, key=lambda row: (row.round, row.stage, row.reason, row.status))
+
+    def energies(self, campaign: str) -> dict[int, dict[int, int]]:
+        """Count distances to the hull by round and bin; bin ``k`` begins at ``k * BIN`` eV/atom."""
+        keys = {"round": "$round", "bin": {"$floor": {"$divide": ["$energy_above_hull", BIN]}}}
+        pipeline: list[Fields] = [
+            {"$match": {"campaign": campaign, "energy_above_hull": {"$gt": float("-inf")}}},
+            {"$group": {"_id": keys, "count": {"$sum": 1}}},
+        ]
+        counts: dict[int, dict[int, int]] = {}
+        for row in self._backend.aggregate("candidates", pipeline):
+            counts.setdefault(row["_id"]["round"], {})[int(row["_id"]["bin"])] = row["count"]
+        return {number: dict(sorted(counts[number].items())) for number in sorted(counts)}
+
+    def relaxed(self, campaign: str, *, limit: int = SAMPLE) -> list[RelaxedCandidate]:
+        """Return relaxed candidates, nearest to the hull first."""
+        names = ("round", "status", "energy_above_hull", "elements", "space_group_number", "properties")
+        found = self._backend.find(
+            "candidates",
+            {"campaign": campaign, "energy_above_hull": {"$gt": float("-inf")}},
+            fields=names,
+            sort=(("energy_above_hull", 1), ("_id", 1)),
+            limit=limit,
+        )
+        return [
+            RelaxedCandidate(
+                stored["round"],
+                stored["status"],
+                stored["energy_above_hull"],
+                tuple(stored.get("elements") or ()),
+                stored.get("space_group_number"),
+                stored.get("properties") or {},
+            )
+            for stored in found
+        ]
+
+    def work(self, campaign: str) -> list[Work]:
+        """Sum the attempts of a campaign up by kind of work."""
+        found = self._backend.find(
+            "provenance",
+            {"campaign": campaign},
+            fields=("stage", "state", "attempts", "counts"),
+            sort=(("round", -1), ("stage", -1), ("state", -1)),
+            limit=ACTIVITIES,
+        )
+        totals: dict[str, Work] = {}
+        ends: dict[str, list[tuple[datetime, int]]] = {}
+        for stored in found:
+            total = totals.setdefault(stored["stage"], Work(stored["stage"]))
+            done = sum((stored.get("counts") or {}).values())
+            total.states[stored["state"]] += 1
+            total.candidates += done
+            for attempt in stored.get("attempts") or ():
+                _add_attempt(total, attempt)
+            finished = [a["ended_at"] for a in stored.get("attempts") or () if a.get("ended_at")]
+            if stored["state"] == "completed" and finished:
+                ends.setdefault(stored["stage"], []).append((max(finished), done))
+        for name, pairs in ends.items():
+            latest = max(end for end, _ in pairs)
+            totals[name].recent = sum(done for end, done in pairs if latest - end <= timedelta(hours=1))
+        return sorted(totals.values(), key=lambda total: (total.first is None, total.first, total.stage))
+
+    def jobs(self) -> dict[str, dict[str, int]]:
+        """Count the jobs of FireWorks by category (such as gpu or cpu) and state; empty without FireWorks."""
+        keys = {"category": "$spec._category", "state": "$state"}
+        counts: dict[str, dict[str, int]] = {}
+        for row in self._backend.aggregate("fireworks", [{"$group": {"_id": keys, "count": {"$sum": 1}}}]):
+            category = row["_id"].get("category")
+            name = category if isinstance(category, str) else "any worker"
+            counts.setdefault(name, {})[str(row["_id"].get("state"))] = row["count"]
+        return {name: counts[name] for name in sorted(counts)}
+
+
+def _add_attempt(total: Work, attempt: Mapping[str, Any]) -> None:
+    start, end = attempt["started_at"], attempt.get("ended_at")
+    total.attempts += 1
+    total.failed_attempts += attempt.get("outcome") == "failed"
+    total.first = start if total.first is None else min(total.first, start)
+    if end is not None:
+        total.hours += (end - start).total_seconds() / 3600.0
+        total.last = end if total.last is None else max(total.last, end)
+
+
+def funnel_of(ends: Iterable[End], *, round_number: int | None = None) -> list[StageCounts]:
+    """Return the outcomes of every stage from where candidates ended, of one round or of all.
+
+    Candidates pass the stages in one order, so a stage let pass whoever ended behind it.
+    """
+    order = {stage.value: stage.order for stage in Stage}
+    chosen = [end for end in ends if round_number is None or end.round == round_number]
+    counts = {stage: StageCounts(stage) for stage in sorted({end.stage for end in chosen} | set(order), key=_order)}
+    for end in chosen:
+        place = _order(end.stage)
+        for stage, total in counts.items():
+            if _order(stage) < place:
+                total.passed += end.count
+        if end.status == "rejected":
+            fallen = counts[end.stage].fallen
+            fallen[end.reason] = fallen.get(end.reason, 0) + end.count
+        else:
+            counts[end.stage].passed += end.count
+    for total in counts.values():
+        total.fallen = dict(sorted(total.fallen.items(), key=lambda item: (-item[1], item[0])))
+    return [total for total in counts.values() if total.judged]
+
+
+def _order(stage: str) -> int:
+    return Stage(stage).order if stage in set(Stage) else len(Stage)
