@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from genmat.report.outcome import funnel, reasons, relaxed, space_group_counts, 
 from genmat.report.words import TITLES, plotly_space_group, plotly_text, reason_text, unit, wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from genmat.campaign import PropertyTarget
     from genmat.report.content import CampaignReport
-    from genmat.report.outcome import Rate
+    from genmat.report.outcome import FunnelStep, Rate, ReasonCount, RoundSummary
 
 type Figure = dict[str, Any]
 
@@ -57,28 +58,32 @@ def axis(title: str, **options: Any) -> dict[str, Any]:
 
 def funnel_figure(report: CampaignReport) -> Figure:
     """Return how many candidates are left after each step, one bar a round."""
+    return funnel_bars(funnel(report), [entry.number for entry in report.rounds])
+
+
+def funnel_bars(steps: Sequence[FunnelStep], rounds: Sequence[int]) -> Figure:
+    """Return the bars of a funnel; ``rounds`` in the order of the steps' counts."""
     import plotly.graph_objects as go
 
-    steps = funnel(report)
     traces = [
         go.Bar(
             y=[wrapped(step.name, width=20) for step in steps],
             x=[step.by_round[place] for step in steps],
-            name=round_name(entry.number),
+            name=round_name(entry),
             orientation="h",
-            marker={"color": round_colour(entry.number)},
+            marker={"color": round_colour(entry)},
             text=[str(step.by_round[place]) for step in steps],
             textposition="outside",
             cliponaxis=False,
-            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry.number) + "</extra>",
+            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry) + "</extra>",
         )
-        for place, entry in enumerate(report.rounds)
+        for place, entry in enumerate(rounds)
     ]
     return finish(
         traces,
         xaxis=axis("candidates left"),
         yaxis=axis("", autorange="reversed"),
-        height=130 + (18 * len(report.rounds) + 16) * len(steps),
+        height=130 + (18 * len(rounds) + 16) * len(steps),
         barmode="group",
         bargap=0.28,
         legend={"orientation": "h", "y": 1.02, "x": 0, "yanchor": "bottom"},
@@ -87,22 +92,25 @@ def funnel_figure(report: CampaignReport) -> Figure:
 
 def reasons_figure(report: CampaignReport) -> Figure | None:
     """Return for what reason candidates fell, the most frequent first; ``None`` if none fell."""
+    rows = sorted(reasons(report), key=lambda row: -row.total)
+    return reason_bars(rows, [entry.number for entry in report.rounds]) if rows else None
+
+
+def reason_bars(rows: Sequence[ReasonCount], rounds: Sequence[int]) -> Figure:
+    """Return the bars of reasons, in the order given; ``rounds`` in the order of the counts."""
     import plotly.graph_objects as go
 
-    rows = sorted(reasons(report), key=lambda row: -row.total)
-    if not rows:
-        return None
     names = [wrapped(reason_text(row.reason)) for row in rows]
     traces = [
         go.Bar(
             y=names,
             x=[row.by_round[place] for row in rows],
-            name=round_name(entry.number),
+            name=round_name(entry),
             orientation="h",
-            marker={"color": round_colour(entry.number)},
-            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry.number) + "</extra>",
+            marker={"color": round_colour(entry)},
+            hovertemplate="%{y}: %{x} candidates<extra>" + round_name(entry) + "</extra>",
         )
-        for place, entry in enumerate(report.rounds)
+        for place, entry in enumerate(rounds)
     ]
     return finish(
         traces,
@@ -117,10 +125,15 @@ def reasons_figure(report: CampaignReport) -> Figure | None:
 
 def rounds_figure(report: CampaignReport) -> Figure:
     """Return the rates of each round with their 95 % intervals."""
+    return rate_bars(summaries(report))
+
+
+def rate_bars(rounds: Sequence[RoundSummary]) -> Figure:
+    """Return the bars of the rates of some rounds."""
     import plotly.graph_objects as go
 
     traces = []
-    for entry in summaries(report):
+    for entry in rounds:
         rates: list[tuple[str, Rate]] = [
             ("accepted<br>of relaxed", entry.accepted_of_relaxed),
             ("within τ<br>of relaxed", entry.stable_of_relaxed),
@@ -195,10 +208,14 @@ def energy_figure(report: CampaignReport) -> Figure | None:
         return None
     low = min(-0.02, math.floor(50 * min(everything)) / 50)
     edges = np.arange(low, MAX_ENERGY + 0.02, 0.02)
-    tolerance = report.campaign.screen.hull_tolerance
+    traces = _histograms(found, edges, x_label="eV/atom")
+    return energy_bars(traces, tolerance=report.campaign.screen.hull_tolerance)
+
+
+def energy_bars(traces: Sequence[Any], *, tolerance: float) -> Figure:
+    """Return bars of distances to the hull with τ (eV/atom) marked."""
     shape = {"type": "line", "x0": tolerance, "x1": tolerance, "yref": "paper", "y0": 0, "y1": 1}
     note = {"x": tolerance, "yref": "paper", "y": 1, "yanchor": "bottom", "text": f"τ = {tolerance:g} eV/atom"}
-    traces = _histograms(found, edges, x_label="eV/atom")
     return finish(
         traces,
         xaxis=axis("energy above hull (eV/atom)"),
@@ -223,6 +240,11 @@ def property_figure(report: CampaignReport, target: PropertyTarget) -> Figure | 
         ]
         for entry in report.rounds
     }
+    return property_bars(found, target)
+
+
+def property_bars(found: dict[int, list[float]], target: PropertyTarget) -> Figure | None:
+    """Return the histogram of values by round, the range asked for shaded; ``None`` without values."""
     everything = [value for values in found.values() for value in values]
     if not everything:
         return None
@@ -247,29 +269,31 @@ def property_figure(report: CampaignReport, target: PropertyTarget) -> Figure | 
         bargap=0.04,
         shapes=shapes,
         annotations=notes,
-        showlegend=len(report.rounds) > 1,
+        showlegend=len(found) > 1,
         legend={"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right", "yanchor": "bottom", "traceorder": "normal"},
     )
 
 
 def space_group_figure(report: CampaignReport) -> Figure | None:
     """Return space groups of converged candidates as drawn and after relaxation; ``None`` without any."""
+    drawn, after, _ = space_group_counts(report)
+    return space_group_bars({"as drawn": drawn, "after relaxation": after}) if after else None
+
+
+def space_group_bars(series: Mapping[str, Counter[int]]) -> Figure:
+    """Return the bars of one or two counts of space groups by their names."""
     import plotly.graph_objects as go
 
-    drawn, after, _ = space_group_counts(report)
-    if not after:
-        return None
-    shown = sorted((drawn + after), key=lambda n: (-(drawn[n] + after[n]), n))[:MAX_SPACE_GROUPS]
+    both: Counter[int] = sum(series.values(), Counter())
+    shown = sorted(both, key=lambda n: (-both[n], n))[:MAX_SPACE_GROUPS]
     shown.sort()
     names = [f"{plotly_space_group(number)} ({number})" for number in shown]
+    colours = ("var(--faint)", "var(--round-0)")[-len(series) :]
     traces = []
-    for label, counts, colour in (
-        ("as drawn", drawn, "var(--faint)"),
-        ("after relaxation", after, "var(--round-0)"),
-    ):
+    for (label, counts), colour in zip(series.items(), colours, strict=True):
         values = [counts[number] for number in shown]
         rest = counts.total() - sum(values)
-        labels = [*names, "others"] if drawn.keys() | after.keys() > set(shown) else names
+        labels = [*names, "others"] if len(both) > len(shown) else names
         traces.append(
             go.Bar(
                 y=labels,
@@ -307,17 +331,24 @@ def _counting(traces: Sequence[Any]) -> dict[str, Any]:
 
 def _histograms(found: dict[int, list[float]], edges: np.ndarray[Any, Any], *, x_label: str) -> list[Any]:
     """Return one bar trace a round; values beyond the edges are counted in the outermost bins."""
+    counts = {n: np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)[0] for n, values in found.items()}
+    return histogram_bars(counts, edges, x_label=x_label)
+
+
+def histogram_bars(
+    counts: Mapping[int, np.ndarray[Any, Any]], edges: np.ndarray[Any, Any], *, x_label: str
+) -> list[Any]:
+    """Return one bar trace a round of counts in equally wide bins."""
     import plotly.graph_objects as go
 
     centres, width = 0.5 * (edges[1:] + edges[:-1]), float(edges[1] - edges[0])
     names = [f"{low:.3g} to {high:.3g} {x_label}" for low, high in pairwise(edges)]
     traces = []
-    for number, values in found.items():
-        counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
+    for number, heights in counts.items():
         traces.append(
             go.Bar(
                 x=np.round(centres, 6).tolist(),
-                y=counts.tolist(),
+                y=heights.tolist(),
                 width=width * 0.94,
                 name=round_name(number),
                 marker={"color": round_colour(number)},

@@ -81,7 +81,7 @@ def render(report: CampaignReport) -> str:
     plots = _plots(report)
     pictures = [_picture(c, c.structure) for c in best[:N_PICTURES] if c.structure is not None]
     plots |= {picture.name: picture.numbers for picture in pictures}
-    scripts = {"plotly": read_plotly_script(), "page": read_template("report.js")}
+    scripts = {"plotly": read_plotly_script(), "page": read_template("theme.js") + read_template("report.js")}
     drawn, _, kept = space_group_counts(report)
     context: dict[str, Any] = {
         "report": report,

@@ -1,45 +1,17 @@
-"use strict";
 (() => {
   const root = document.documentElement;
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   const shown = new Set();
   const data = (name) => JSON.parse(document.getElementById("data-" + name).textContent);
 
-  // Colours of figures are variables of the page's style.
-  const themed = (value) => {
-    const style = getComputedStyle(root);
-    const walk = (item) => {
-      if (typeof item === "string") {
-        const found = /^var\((--[a-z0-9-]+)\)$/.exec(item);
-        return found ? style.getPropertyValue(found[1]).trim() : item;
-      }
-      if (Array.isArray(item)) return item.map(walk);
-      if (item && typeof item === "object")
-        return Object.fromEntries(Object.entries(item).map(([key, part]) => [key, walk(part)]));
-      return item;
-    };
-    return walk(value);
-  };
-
-  const axis = { gridcolor: "var(--grid)", zerolinecolor: "var(--muted)", linecolor: "var(--muted)", fixedrange: true };
-
   const show = (element) => {
     const name = element.dataset.plot;
     const figure = data(name);
-    const narrow = element.clientWidth < 520;
-    const layout = {
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
-      font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11.5 : 13, color: "var(--ink)" },
-      hoverlabel: { bgcolor: "var(--paper)", bordercolor: "var(--muted)", font: { color: "var(--ink)" }, align: "left" },
-      margin: { l: 10, r: narrow ? 22 : 34, t: figure.layout.showlegend === false ? 26 : 44, b: 48 },
-      ...figure.layout,
-    };
+    const layout = look.layout(figure, element);
     // The element has the height and not the layout, which forgets it whenever the window changes.
     element.style.height = `${layout.height}px`;
     delete layout.height;
-    for (const side of ["xaxis", "yaxis"]) if (layout[side]) layout[side] = { ...axis, ...layout[side] };
-    const options = { responsive: true, displaylogo: false, displayModeBar: false, scrollZoom: false };
-    return Plotly.react(element, themed(figure.data), themed(layout), options).then(() => {
+    return Plotly.react(element, look.themed(figure.data), look.themed(layout), look.options).then(() => {
       shown.add(name);
       root.dataset.plots = String(shown.size);
     });
