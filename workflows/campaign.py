@@ -43,7 +43,7 @@ class CampaignMaker(Maker):
 
 @job(name="advance")
 def advance_job(campaign: str, done: dict[str, Any]) -> dict[str, Any]:
-    """Take a campaign as far as it goes without work; return how many chunks wait.
+    """Take a campaign as far as it goes without work; return how many chunks wait, or were submitted to FireWorks.
 
     Parameters
     ----------
@@ -53,4 +53,9 @@ def advance_job(campaign: str, done: dict[str, Any]) -> dict[str, Any]:
         Summary of the chunk's last job; only makes this job wait for that one.
     """
     del done
-    return {"campaign": campaign, "waiting": len(advance(current_store(), campaign))}
+    store = current_store()
+    if store.in_process or store.cluster.submission(campaign) is None:
+        return {"campaign": campaign, "waiting": len(advance(store, campaign))}
+    from workflows.submission import submit_next
+
+    return {"campaign": campaign, "submitted": submit_next(store, campaign)}

@@ -87,8 +87,9 @@ class ActivityCollection(Collection[ActivityDocument]):
         self._backend.update(self.name, [(unfinished, {"$set": {"state": ActivityState.FAILED.value}})])
 
     def unfinished(self, campaign: str, *, round_number: int | None = None, stage: str | None = None) -> list[str]:
-        """Return the ids of the activities that are not completed, sorted."""
-        criteria = {**_criteria(campaign, round_number, stage), "state": {"$ne": ActivityState.COMPLETED.value}}
+        """Return the ids of the activities that are neither completed nor parked, sorted."""
+        ended = [ActivityState.COMPLETED.value, ActivityState.PARKED.value]
+        criteria = {**_criteria(campaign, round_number, stage), "state": {"$nin": ended}}
         return [stored["id"] for stored in self.project(criteria, ())]
 
     def counts(

@@ -250,6 +250,7 @@ class CampaignState(StrEnum):
     PAUSED = "paused"
     FINISHED = "finished"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Lease(_Part):
@@ -293,7 +294,7 @@ class CampaignDocument(Document):
     config: dict[str, JsonValue] = Field(description="Configuration as given, defaults filled in")
     config_hash: str = Field(description="Hash of the configuration")
     state: CampaignState = Field(
-        default=CampaignState.CREATED, description="created, running, paused, finished, failed"
+        default=CampaignState.CREATED, description="created, running, paused, finished, failed, cancelled"
     )
     error: str | None = Field(default=None, description="Why it failed, one line")
     owner: Lease | None = Field(default=None, description="Process that runs it")
@@ -311,6 +312,7 @@ class ActivityState(StrEnum):
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
+    PARKED = "parked"
 
 
 class Attempt(_Part):
@@ -344,7 +346,9 @@ class ActivityDocument(Document):
     )
     job_uuid: str | None = Field(default=None, description="jobflow job")
     firework_id: int | None = Field(default=None, description="FireWorks id")
-    state: ActivityState = Field(default=ActivityState.PENDING, description="pending, running, completed, failed")
+    state: ActivityState = Field(
+        default=ActivityState.PENDING, description="pending, running, completed, failed, or parked"
+    )
     attempts: list[Attempt] = Field(default_factory=list, description="Every execution")
     counts: dict[str, int] = Field(default_factory=dict, description="Candidates per reason; assigned, never added to")
 

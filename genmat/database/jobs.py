@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 OUTPUTS = "outputs"
 
 
-class _SessionCollection:
+class SessionCollection:
     """A pymongo collection each of whose calls is retried while the database is away."""
 
     def __init__(self, session: Session, name: str) -> None:
@@ -24,6 +25,9 @@ class _SessionCollection:
 
     def __getattr__(self, attribute: str) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
+            # What is done again must still be there: an iterator is used up the first time.
+            arguments = tuple(list(value) if isinstance(value, Iterator) else value for value in arguments)
+
             def action(database: Any) -> Any:
                 result = getattr(database[self.name], attribute)(*arguments, **options)
                 # A cursor is read here, where a lost connection is still noticed and mended.
@@ -54,5 +58,5 @@ def make_job_store(session: Session) -> JobStore:
         # jobflow makes none, and resolving references without it reads the whole collection.
         keys = [("uuid", 1), ("index", -1)]
         session.run(lambda database: database[OUTPUTS].create_index(keys), write=True)
-    collection = _SessionCollection(session, OUTPUTS)
+    collection = SessionCollection(session, OUTPUTS)
     return JobStore(SessionStore.from_collection(collection))  # type: ignore[no-untyped-call]

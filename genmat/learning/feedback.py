@@ -61,6 +61,7 @@ UNINFORMATIVE = frozenset(
         Reason.UNSUPPORTED_ELEMENT,
         Reason.MISSING_REFERENCE,
         Reason.PROPERTY_FAILED,
+        Reason.JOB_FAILED,
     }
 )
 """Reasons that say nothing about a proposal's chemistry or prototype."""

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     OFF_TARGET = "off_target"
     PROPERTY_FAILED = "property_failed"
     DUPLICATE_AFTER_RELAXATION = "duplicate_after_relaxation"
+    JOB_FAILED = "job_failed"
 
     @property
     def text(self) -> str:
@@ -88,6 +89,7 @@ _TEXTS = {
     Reason.OFF_TARGET: "a property is outside the target",
     Reason.PROPERTY_FAILED: "a target property could not be computed",
     Reason.DUPLICATE_AFTER_RELAXATION: "another candidate relaxed to the same crystal",
+    Reason.JOB_FAILED: "the job that should judge it failed again and again",
 }
 
 

@@ -1,0 +1,243 @@
+"""From a campaign to FireWorks: one small workflow a chunk, inserted once whoever inserts it.
+
+What is to be done is recorded first, as the chunk's activities; a workflow's id follows from theirs. Submitting twice,
+a killed insertion and several workers that end a phase at the same moment therefore all leave the same workflows.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from jobflow.core.flow import Flow
+from jobflow.core.job import job
+
+from genmat import __version__
+from genmat.campaign import Campaign
+from genmat.database.cluster import Submission
+from genmat.database.documents import CampaignDocument, CampaignState
+from genmat.errors import CampaignError, DatabaseError, GenmatError
+from genmat.ids import stable_id
+from workflows.chunk import PRESCREEN
+from workflows.dispatch.stages import Stage, stage_of
+from workflows.session import current_store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fireworks.core.firework import Workflow
+    from jobflow.core.job import Job
+
+    from genmat.database.launchpad import SessionLaunchPad
+    from genmat.database.store import Store
+    from workflows.chunk import Chunk
+
+logger = logging.getLogger(__name__)
+
+BEGIN, ADVANCE = "begin", "advance"
+"""Phases of the workflows that only keep the books."""
+_UUIDS = uuid.UUID("6f2d6a53-7d0c-4a86-9e55-0f7f4c1b8f10")
+_FIRST_STAGES = {PRESCREEN: "assess"}
+"""Stage by which the chunks of a phase are counted, where it is not called like the phase."""
+
+
+def submit_campaign(
+    store: Store,
+    campaign: Campaign,
+    *,
+    priority: int = 0,
+    max_running: int | None = None,
+    max_core_hours: float | None = None,
+) -> CampaignDocument:
+    """Store a campaign and hand it over to workers; what is there already stays.
+
+    Loads neither torch nor the reference: whether the target can be met is checked by the campaign's first job.
+
+    Parameters
+    ----------
+    store
+        Database; not the in-process store.
+    campaign
+        Campaign.
+    priority
+        The larger, the earlier its jobs run.
+    max_running
+        Jobs of it that run at once; ``None`` for no limit.
+    max_core_hours
+        Core hours after which no job of it begins; ``None`` for no limit.
+
+    Raises
+    ------
+    CampaignError
+        If the name is taken by another configuration.
+    DatabaseError
+        If the database cannot hold a queue.
+    """
+    launchpad = store.launchpad()
+    launchpad.prepare()
+    document = store.campaigns.create(
+        CampaignDocument(
+            id=campaign.name, config=campaign.to_dict(), config_hash=campaign.config_hash, code_version=__version__
+        )
+    )
+    store.cluster.submit(
+        Submission(
+            id=campaign.name,
+            priority=priority,
+            max_running=max_running,
+            max_core_hours=max_core_hours,
+            submitted_at=store.cluster.now(),
+        )
+    )
+    if document.state is CampaignState.FINISHED:
+        return document
+    store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
+    insert_step(launchpad, campaign.name, BEGIN, cause=campaign.config_hash, priority=priority)
+    return store.campaigns.require(campaign.name)
+
+
+def insert_step(launchpad: SessionLaunchPad, name: str, phase: str, *, cause: str, priority: int) -> bool:
+    """Insert a workflow of one bookkeeping job, unless there is one for the same cause; return whether it was new.
+
+    Parameters
+    ----------
+    launchpad
+        Where to.
+    name
+        Campaign.
+    phase
+        ``begin`` or ``advance``.
+    cause
+        What makes it necessary; part of its id.
+    priority
+        Of the campaign.
+    """
+    step = advance_step(name) if phase == ADVANCE else begin_job(name)
+    key = f"genmat-{stable_id('workflow', name, phase, cause)}"
+    about = {"campaign": name, "round": -1, "phase": phase}
+    return bool(launchpad.insert_once({key: _workflow(key, Flow([step]), about, (), priority=priority)}))
+
+
+def submit_next(store: Store, name: str) -> int:
+    """Take a campaign as far as it goes without work, insert the workflows that come next; return how many are new.
+
+    Quick where chunks of the present phase are still being worked on.
+    """
+    document = store.campaigns.require(name)
+    submission = store.cluster.submission(name)
+    if submission is None or document.state is not CampaignState.RUNNING:
+        return 0
+    launchpad = store.launchpad()
+    if _is_under_way(store, launchpad, document):
+        return 0
+    from workflows.advance import advance
+
+    chunks = advance(store, name)
+    workflows = {}
+    for chunk in chunks:
+        key = workflow_id(chunk)
+        workflows[key] = chunk_workflow(key, chunk, priority=submission.priority)
+    return len(launchpad.insert_once(workflows))
+
+
+def _is_under_way(store: Store, launchpad: SessionLaunchPad, document: CampaignDocument) -> bool:
+    """Return whether every chunk of the present phase has its workflow, and some are not done."""
+    if not document.rounds:
+        return False
+    state = document.rounds[-1]
+    stage = _FIRST_STAGES.get(state.phase, state.phase)
+    criteria = {"campaign": document.id, "round": state.round, "stage": stage}
+    planned = store.provenance.count(criteria)
+    if not planned or not store.provenance.unfinished(document.id, round_number=state.round, stage=stage):
+        return False
+    return launchpad.count_workflows(document.id, round_number=state.round, phase=state.phase) >= planned
+
+
+def workflow_id(chunk: Chunk) -> str:
+    """Return the id of a chunk's workflow."""
+    return f"genmat-{stable_id('workflow', chunk.campaign, chunk.round, chunk.phase, list(chunk.activity_ids))}"
+
+
+def chunk_workflow(key: str, chunk: Chunk, *, priority: int) -> Workflow:
+    """Return the workflow of a chunk: its jobs, each on its stage, then ``advance``.
+
+    Parameters
+    ----------
+    key
+        Its id, from which the uuids of its jobs follow.
+    chunk
+        Chunk.
+    priority
+        Of the campaign.
+    """
+    from workflows.campaign import CampaignMaker
+
+    flow = CampaignMaker().make(chunk)
+    about = {"campaign": chunk.campaign, "round": chunk.round, "phase": chunk.phase}
+    return _workflow(key, flow, about, chunk.activity_ids, priority=priority)
+
+
+def _workflow(key: str, flow: Flow, about: dict[str, Any], activities: Sequence[str], *, priority: int) -> Workflow:
+    """Return a flow as a workflow; its first jobs do one activity each, what follows keeps the books."""
+    from jobflow.managers.fireworks import flow_to_workflow
+
+    for position, (step, _) in enumerate(list(flow.iterflow())):  # type: ignore[no-untyped-call]
+        # Two processes that build this workflow must refer to the same outputs.
+        step.set_uuid(str(uuid.uuid5(_UUIDS, f"{key}/{position}")))
+        is_work = position < len(activities)
+        described = {**about, "activity_id": activities[position]} if is_work else about
+        stage = stage_of(about["phase"]) if is_work else Stage.CONTROL
+        config = {"_category": stage.value, "_priority": priority, "genmat": described}
+        step.update_config({"manager_config": config}, dynamic=False)
+    name = f"{about['campaign']}-{about['phase']}"
+    # No store: FireWorks would write its password into every spec.
+    return flow_to_workflow(flow, store=None, name=name, metadata={"genmat": {**about, "priority": priority}})
+
+
+def advance_step(name: str) -> Job:
+    """Return a job that only advances a campaign."""
+    from workflows.campaign import advance_job
+
+    step: Job = advance_job(name, {})
+    return step
+
+
+@job(name="begin")
+def begin_job(campaign: str) -> dict[str, Any]:
+    """Check whether a campaign can be done at all, and submit its first chunks; return how many.
+
+    Parameters
+    ----------
+    campaign
+        Name of a stored campaign. If its target, generator or potential cannot be used it fails at once, with the
+        reason, and not after retries.
+    """
+    from workflows.run import create_campaign
+
+    store = current_store()
+    document = store.campaigns.require(campaign)
+    try:
+        create_campaign(store, Campaign.from_dict(document.config, source=f"campaign {campaign!r}"))
+    except DatabaseError:
+        raise
+    except GenmatError as err:
+        store.campaigns.set_state(campaign, CampaignState.FAILED, error=" ".join(str(err).split()))
+        return {"campaign": campaign, "submitted": 0}
+    return {"campaign": campaign, "submitted": submit_next(store, campaign)}
+
+
+def require_submission(store: Store, name: str) -> Submission:
+    """Return the hand-over of a campaign.
+
+    Raises
+    ------
+    CampaignError
+        If there is no such campaign, or it was never handed over.
+    """
+    store.campaigns.require(name)
+    submission = store.cluster.submission(name)
+    if submission is None:
+        msg = f"campaign {name!r} was not submitted: it runs in one process, with genmat run or genmat resume"
+        raise CampaignError(msg)
+    return submission
