@@ -1,6 +1,6 @@
 """Measure which descriptor channels of x earn their place: short trainings of Stage 1, each without one of them.
 
-    python benchmarks/bench_channels.py [--epochs 3] [--processes 2] [--work-folder FOLDER] [--output FILE]
+    python benchmarks/bench_channels.py [--epochs 2] [--processes 2] [--work-folder FOLDER] [--output FILE]
 
 Every run is what ``genmat train pretrain`` does with ``mp_structures.parquet``, with the same seed and length, and one
 channel of :class:`genmat.models.foundation.config.FoundationConfig` switched off. Judged on the
@@ -39,7 +39,7 @@ SELDOM = 0.01
 def main() -> None:
     """Train, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--epochs", type=int, default=3, help="passes of each training")
+    parser.add_argument("--epochs", type=int, default=2, help="passes of each training")
     parser.add_argument("--processes", type=int, default=2, help="processes that train")
     parser.add_argument("--work-folder", type=Path, default=Path("genmat-output/channels"), help="models; resumes")
     parser.add_argument("--output", type=Path, default=None, help="outcomes (.json)")
