@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from genmat.representation import Crystal
 
 LOG_ODDS_ENERGY = 0.025
-"""What a unit of log-odds weighs against energy, eV/atom: of 40 targets of the validation split 27 rank first with it, 19
-by energy alone, 26 with half of it. As large as CHGNet's own error of formation energies."""
+"""What a unit of log-odds weighs against energy, eV/atom: of 40 targets of the validation split 27 rank first with it,
+19 by energy alone, 26 with half of it. As large as CHGNet's own error of formation energies."""
 N_GEOMETRIES = 3
 """Of a gene at least, if decoding finds as many."""
 SAMPLING = (
