@@ -12,9 +12,11 @@
     ├── ModelError                   a trained model missing, truncated, altered, of another kind or version
     ├── ReferenceDataError           reference table missing, altered or incomplete
     │   └── MissingReferenceError    a hull lacks an element
+    ├── EngineError                  a first-principles engine unknown, not installed or not set up
     ├── EnergyScaleError             two energies that cannot be compared
     ├── DatabaseError                unreachable, read-only, full, other schema version
     │   ├── CampaignBusyError        another live process runs this campaign
+    │   ├── DatabaseAwayError        it does not answer, for longer than the setting retry_time
     │   └── SlowQueryError           a query ran into the time limit of its connection
     └── StorageError                 a file or folder that cannot be written or read
 
@@ -72,6 +74,10 @@ class MissingReferenceError(ReferenceDataError):
     """A hull has no reference for an element."""
 
 
+class EngineError(GenmatError):
+    """A first-principles engine is unknown, not installed or not set up."""
+
+
 class EnergyScaleError(GenmatError):
     """Two energies of different scales met."""
 
@@ -82,6 +88,10 @@ class DatabaseError(GenmatError):
 
 class CampaignBusyError(DatabaseError):
     """Another live process runs the same campaign."""
+
+
+class DatabaseAwayError(DatabaseError):
+    """The database does not answer."""
 
 
 class SlowQueryError(DatabaseError):

@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     database_name: str = Field(
         default="genmat", pattern=r"^[A-Za-z0-9_-]{1,60}$", description="Database, where database_uri names none"
     )
+    dashboard_uri: SecretStr | None = Field(
+        default=None, description="MongoDB for genmat serve, with a user that may only read; default: database_uri"
+    )
+    dashboard_password: SecretStr | None = Field(
+        default=None, min_length=8, description="Password that genmat serve asks for instead of printing a token"
+    )
     database_timeout: float = Field(
         default=3.0, gt=0, le=600, description="How long to look for the database before giving up, s"
     )
@@ -88,6 +94,22 @@ class Settings(BaseSettings):
     )
     reference: AbsolutePath | None = Field(
         default=None, description="Reference table (parquet); default: the one in the package"
+    )
+    site: AbsolutePath | None = Field(
+        default=None, description="Folder of the site's FireWorks files; default: fw_configs beside config.yaml"
+    )
+    notify_webhook: SecretStr | None = Field(
+        default=None, description="Address that gets a POST when a submitted campaign changes its state"
+    )
+    notify_mail: str | None = Field(
+        default=None,
+        pattern=r"^[^@\s]+@[^@\s]+$",
+        description="Mail address that is told when a submitted campaign changes its state",
+    )
+    notify_mail_server: str = Field(
+        default="localhost",
+        pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$",
+        description="SMTP server for that, host or host:port",
     )
     trajectories: int = Field(default=5000, ge=0, description="Relaxation trajectories kept, the latest; 0 keeps none")
     log_level: LogLevel = Field(default=LogLevel.WARNING, description="debug, info, warning or error")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from genmat.cli.cluster import resume_submitted
 from genmat.cli.entry import InterruptedRunError
 from genmat.cli.session import Session, session_of
 from genmat.cli.terminal import caught_output, note, print_json, print_line, print_table
@@ -58,7 +59,7 @@ def resume(
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Finish a campaign that was interrupted.
+    """Finish a campaign that was interrupted; let a submitted one that was paused go on.
 
     Example: genmat resume quickstart
     """
@@ -67,6 +68,8 @@ def resume(
     with session.reader_of(name) as reader:
         reader.campaigns.require(name)
     with session.store() as store:
+        if resume_submitted(store, name):
+            return
         _work(session, store, name, campaign=None, workers=workers, folder=folder, as_json=as_json)
 
 

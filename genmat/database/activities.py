@@ -86,6 +86,11 @@ class ActivityCollection(Collection[ActivityDocument]):
         unfinished = {"_id": activity_id, "state": {"$ne": ActivityState.COMPLETED.value}}
         self._backend.update(self.name, [(unfinished, {"$set": {"state": ActivityState.FAILED.value}})])
 
+    def park(self, activity_id: str) -> None:
+        """Record that an activity is given up; one that was completed stays completed."""
+        unfinished = {"_id": activity_id, "state": {"$ne": ActivityState.COMPLETED.value}}
+        self._backend.update(self.name, [(unfinished, {"$set": {"state": ActivityState.PARKED.value}})])
+
     def unfinished(self, campaign: str, *, round_number: int | None = None, stage: str | None = None) -> list[str]:
         """Return the ids of the activities that are neither completed nor parked, sorted."""
         ended = [ActivityState.COMPLETED.value, ActivityState.PARKED.value]

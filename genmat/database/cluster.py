@@ -89,7 +89,7 @@ class Worker(_Record):
         silent = (now - self.lease.heartbeat).total_seconds()
         if in_queue:
             # A worker on another host may have been killed inside an allocation that goes on.
-            return silent > ENDED_AFTER or (silent > 2 and is_stale(self.lease, now=self.lease.heartbeat))
+            return silent > ENDED_AFTER or is_stale(self.lease, now=self.lease.heartbeat)
         if self.queue_job is not None:
             return is_stale(self.lease, now=self.lease.heartbeat)
         return is_stale(self.lease, now=now)
@@ -164,7 +164,9 @@ class Cluster:
         fields
             Further fields, such as ``queue_id``.
         """
-        criteria = {"_id": name, "state": {"$in": [entry.value for entry in expected]}}
+        criteria: dict[str, Any] = {"_id": name, "state": {"$in": [entry.value for entry in expected]}}
+        if state is QueueJobState.ABANDONED:
+            criteria["started"] = False
         change = {"state": state.value, "updated_at": self._session.now(), **fields}
         return self._session.modify(QUEUE_JOBS, criteria, {"$set": change}) is not None
 

@@ -31,8 +31,8 @@ INDEXES = {
     "outputs": (("uuid", "index"), ("blob_uuid",)),
 }
 """What FireWorks and jobflow lack: what a launcher asks for each job, and what we ask of a campaign."""
-ACTIVE = ("WAITING", "READY", "RESERVED", "RUNNING", "FIZZLED")
-"""States of Fireworks that something still happens to."""
+ACTIVE = ("READY", "RESERVED", "RUNNING", "FIZZLED")
+"""States of Fireworks that something still happens to; one that waits does so for one of these, or for ever."""
 _INSERTED_AT_ONCE = 500
 
 
@@ -70,6 +70,15 @@ class Failure:
         """Last line of the traceback."""
         lines = [line for line in self.traceback.splitlines() if line.strip()]
         return lines[-1].strip() if lines else "no traceback"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A Firework that is being run; ``worker`` is ``None`` if another launcher than ours took it."""
+
+    launch_id: int
+    fw_id: int
+    worker: str | None
 
 
 class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
@@ -212,6 +221,64 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         ]
         return {row["_id"]: row["count"] for row in self._session.aggregate("fireworks", pipeline) if row["_id"]}
 
+    def count_active(self, campaign: str) -> int:
+        """Count the Fireworks of a campaign that something still happens to."""
+        return self._session.count("fireworks", {"spec.genmat.campaign": campaign, "state": {"$in": list(ACTIVE)}})
+
+    def locked(self) -> dict[Any, Any]:
+        """Return the workflows that are locked, with the time of their last change."""
+        found = self._session.find("workflows", {"locked": {"$exists": True}}, fields=("updated_on",))
+        return {entry["_id"]: entry["updated_on"] for entry in found}
+
+    def unlock(self, identifiers: Sequence[Any]) -> None:
+        """Take the lock off workflows."""
+        self._session.update("workflows", [({"_id": key}, {"$unset": {"locked": True}}) for key in identifiers])
+
+    def open_runs(self) -> list[Run]:
+        """Return what is being run according to the database."""
+        found = self._session.find("launches", {"state": "RUNNING"}, fields=("launch_id", "fw_id", "fworker.env"))
+        return [
+            Run(entry["launch_id"], entry["fw_id"], ((entry.get("fworker") or {}).get("env") or {}).get("worker"))
+            for entry in found
+        ]
+
+    def rerun_lost(self, run: Run) -> None:
+        """Let a job run again whose worker is gone."""
+        firework = self._session.find("fireworks", {"fw_id": run.fw_id}, fields=("launches", "state"), limit=1)
+        if firework and run.launch_id in firework[0]["launches"] and firework[0]["state"] == "RUNNING":
+            self.mark_fizzled(run.launch_id)
+            self.rerun_fw(run.fw_id)
+            return
+        # The worker died before the job knew of its launch: the job itself is a reservation, or runs elsewhere.
+        self.launches.update_one({"launch_id": run.launch_id, "state": "RUNNING"}, {"$set": {"state": "FIZZLED"}})
+
+    def inconsistent(self) -> list[int]:
+        """Return running Fireworks whose last launch has ended: the worker died before it could say so."""
+        pipeline: list[dict[str, Any]] = [
+            {"$match": {"state": "RUNNING"}},
+            {"$lookup": {"from": "launches", "localField": "launches", "foreignField": "launch_id", "as": "runs"}},
+            {"$match": {"runs": {"$not": {"$elemMatch": {"state": {"$in": ["RUNNING", "RESERVED"]}}}}}},
+            {"$project": {"fw_id": 1}},
+        ]
+        return [entry["fw_id"] for entry in self._session.aggregate("fireworks", pipeline)]
+
+    def refresh(self, fw_id: int) -> None:
+        """Take the state of a Firework from its launches."""
+        self._refresh_wf(fw_id)
+
+    def reservations(self, *, before: datetime) -> dict[int, str | None]:
+        """Return Fireworks that have been reserved since before a time, with the scheduler's number if there is one."""
+        fields = ("fw_id", "updated_on", "launches")
+        reserved = {}
+        for entry in self._session.find("fireworks", {"state": "RESERVED"}, fields=fields):
+            if _as_time(entry["updated_on"]) < before:
+                numbers = {"launch_id": {"$in": entry["launches"]}, "state": "RESERVED"}
+                launches = self._session.find("launches", numbers, fields=("state_history",))
+                history = [step for launch in launches for step in launch["state_history"]]
+                known = [str(step["reservation_id"]) for step in history if "reservation_id" in step]
+                reserved[entry["fw_id"]] = known[-1] if known else None
+        return reserved
+
     def last_campaign(self, worker_id: str) -> str | None:
         """Return the campaign of the last job that a worker took."""
         criteria = {"fworker.env.worker": worker_id}
@@ -235,7 +302,6 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         launches = launches[about.get("forgiven", 0) :]
         raised = [_traceback(launch) for launch in launches if _traceback(launch)]
         early = found["spec"].get("_exception_details", {}).get("_stacktrace", "")
-        updated = found["updated_on"]
         return Failure(
             fw_id=found["fw_id"],
             campaign=about["campaign"],
@@ -243,7 +309,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
             activity_id=about.get("activity_id"),
             attempts=len(raised) + bool(early),
             lost=len(launches) - len(raised),
-            failed_at=datetime.fromisoformat(updated).replace(tzinfo=UTC) if isinstance(updated, str) else updated,
+            failed_at=_as_time(found["updated_on"]),
             traceback=(raised or [early])[-1],
         )
 
@@ -281,3 +347,9 @@ def _place(number: int) -> tuple[bool, int]:
 def _traceback(launch: Mapping[str, Any]) -> str:
     action = launch.get("action") or {}
     return str((action.get("stored_data") or {}).get("_exception", {}).get("_stacktrace") or "")
+
+
+def _as_time(value: Any) -> datetime:
+    """Return a time that FireWorks wrote, as text or as a date, in UTC."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

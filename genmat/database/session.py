@@ -19,7 +19,7 @@ import pymongo
 from pymongo import errors as mongo
 
 from genmat.database.reading import ReadOnlyDatabase
-from genmat.errors import DatabaseError, SlowQueryError
+from genmat.errors import DatabaseAwayError, DatabaseError, SlowQueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -192,8 +192,10 @@ class Session:
 
         Raises
         ------
+        DatabaseAwayError
+            If the database stays away.
         DatabaseError
-            If the database stays away, or refuses.
+            If it refuses.
         """
         if write and self.read_only:
             msg = f"{self.label} was opened for reading only"
@@ -209,7 +211,7 @@ class Session:
                     raise self._translate(err) from err
                 if not retry or time.monotonic() - started > self._retry_time:
                     msg = f"{self.label} cannot be reached: {_reason(err)}"
-                    raise DatabaseError(msg) from err
+                    raise DatabaseAwayError(msg) from err
                 logger.warning("%s is away, trying again", self.label)
             if self._server is not None:
                 self._server.ensure_running()

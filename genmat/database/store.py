@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from genmat.database.activities import ActivityCollection
 from genmat.database.campaigns import CampaignCollection
@@ -20,12 +20,16 @@ from genmat.database.documents import (
     StructureDocument,
 )
 from genmat.database.indexes import INDEXES
+from genmat.database.spool import Spool, SpoolingBackend
 from genmat.database.statistics import Statistics
 from genmat.database.trajectories import TrajectoryStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jobflow.core.store import JobStore
 
+    from genmat.database.collection import Backend
     from genmat.database.launchpad import SessionLaunchPad
     from genmat.database.session import Session
     from genmat.settings import Settings
@@ -68,15 +72,22 @@ class StoreInfo:
 class Store:
     """The six collections, the trajectories and jobflow's outputs of one database."""
 
-    def __init__(self, session: Session, *, trajectories: int) -> None:
+    def __init__(self, session: Session, *, trajectories: int, spool: Path | None = None) -> None:
         self._session = session
-        self.structures = Collection(session, StructureDocument)
-        self.properties = Collection(session, PropertyDocument)
-        self.candidates = CandidateCollection(session)
-        self.campaigns = CampaignCollection(session)
-        self.provenance = ActivityCollection(session)
-        self.models = Collection(session, ModelDocument)
-        self.trajectories = TrajectoryStore(session, keep=trajectories)
+        backend: Backend = session
+        write = None
+        self._spool: SpoolingBackend | None = None
+        if spool is not None:
+            plain = TrajectoryStore(session, keep=trajectories)
+            self._spool = SpoolingBackend(session, Spool(spool), write_trajectory=plain.put_compressed)
+            backend, write = cast("Backend", self._spool), self._spool.put_trajectory
+        self.structures = Collection(backend, StructureDocument)
+        self.properties = Collection(backend, PropertyDocument)
+        self.candidates = CandidateCollection(backend)
+        self.campaigns = CampaignCollection(backend)
+        self.provenance = ActivityCollection(backend)
+        self.models = Collection(backend, ModelDocument)
+        self.trajectories = TrajectoryStore(session, keep=trajectories, write=write)
         self.statistics = Statistics(session)
         self.cluster = Cluster(session)
 
@@ -113,9 +124,15 @@ class Store:
         return StoreInfo(self._session.kind, self.label, self._session.server_version(), documents)
 
     def prepare(self) -> None:
-        """Create the indexes and migrate documents of older schema versions."""
+        """Create the indexes, migrate documents of older schema versions, write what was spooled."""
         self._session.create_indexes(INDEXES)
         self.migrate()
+        for path, count in self.replay_spool().items():
+            logger.warning("wrote %d results that were kept in %s while the database was away", count, path)
+
+    def replay_spool(self) -> dict[Path, int]:
+        """Write what was kept on disk while the database was away; return how many writes, by file."""
+        return {} if self._spool is None else self._spool.replay()
 
     def migrate(self) -> dict[str, int]:
         """Bring documents of older schema versions to the present one; return how many, by collection.
@@ -164,6 +181,8 @@ class Store:
 
     def close(self) -> None:
         """Let go of the database; a private server ends when its last client does."""
+        if self._spool is not None:
+            self._spool.close()
         self._session.close()
 
 
@@ -185,7 +204,8 @@ def connect(settings: Settings, *, read_only: bool = False, time_limit: float | 
         If it cannot be reached, is of a newer genmat, or refuses; one line without a password.
     """
     session = open_session(settings, read_only=read_only, time_limit=time_limit)
-    store = Store(session, trajectories=settings.trajectories)
+    spool = None if read_only or session.in_process else settings.data_folder / "spool"
+    store = Store(session, trajectories=settings.trajectories, spool=spool)
     try:
         if not read_only:
             store.prepare()

@@ -10,7 +10,7 @@ import bson
 from genmat.database.encoding import from_bson, to_bson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from genmat.database.session import Session
 
@@ -27,17 +27,20 @@ class TrajectoryStore:
         Database that holds them.
     keep
         How many are kept, the latest; 0 keeps none.
+    write
+        What stores a compressed trajectory, if not this store itself: a spool in front of it.
     """
 
-    def __init__(self, session: Session, *, keep: int) -> None:
+    def __init__(self, session: Session, *, keep: int, write: Callable[[str, bytes], bool] | None = None) -> None:
         self._session = session
         self._keep = keep
+        self._write = write or self.put_compressed
 
     def put(self, identifier: str, trajectory: Mapping[str, Any]) -> bool:
         """Store a trajectory of that id if there is none, and return whether it was stored."""
         if not self._keep:
             return False
-        return self.put_compressed(identifier, zlib.compress(bson.encode(to_bson(dict(trajectory)))))
+        return self._write(identifier, zlib.compress(bson.encode(to_bson(dict(trajectory)))))
 
     def put_compressed(self, identifier: str, data: bytes) -> bool:
         """Store what another store holds under that id."""

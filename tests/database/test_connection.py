@@ -117,14 +117,14 @@ def test_a_user_who_may_only_read_is_told_so_and_can_read(guarded_server, make_c
 
 
 @pytest.mark.mongo
-def test_a_database_that_goes_away_is_given_up_after_the_retry_time(guarded_server, make_candidates, tmp_path):
+def test_a_database_that_goes_away_is_given_up_after_the_retry_time(guarded_server, campaign, tmp_path):
     uri = f"mongodb://writer:{SECRET}@{guarded_server}/genmat"
     with connect(Settings(database_uri=uri, database_timeout=0.3, retry_time=0.5)) as store:
         (tmp_path / "mongod.sock").rename(tmp_path / "away.sock")
         store._session._database.client.close()
         store._session._database = pymongo.MongoClient(uri, serverSelectionTimeoutMS=300)["genmat"]
         with pytest.raises(DatabaseError, match="cannot be reached: "):
-            store.candidates.insert_if_absent(make_candidates(1))
+            store.campaigns.insert_if_absent([campaign])
 
 
 def test_a_mongod_setting_that_is_no_program_is_refused(tmp_path):
