@@ -11,6 +11,7 @@ from genmat.cli import (
     bench,
     campaigns,
     candidates,
+    cluster,
     data,
     doctor,
     documents,
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_WORK, _LOOK, _MACHINE = "Work", "Look at results", "Machine and data"
+_WORK, _CLUSTER, _LOOK, _MACHINE = "Work", "On a cluster", "Look at results", "Machine and data"
 
 
 def _show_version(*, wanted: bool) -> None:
@@ -66,6 +67,13 @@ def common(  # noqa: D103 - the help text of the group stands above
 
 app.command("run", rich_help_panel=_WORK)(running.run)
 app.command("resume", rich_help_panel=_WORK)(running.resume)
+app.command("submit", rich_help_panel=_CLUSTER)(cluster.submit)
+app.command("dispatch", rich_help_panel=_CLUSTER)(cluster.dispatch)
+app.command("work", rich_help_panel=_CLUSTER)(cluster.work)
+app.command("retry", rich_help_panel=_CLUSTER)(cluster.retry)
+app.command("pause", rich_help_panel=_CLUSTER)(cluster.pause)
+app.command("cancel", rich_help_panel=_CLUSTER)(cluster.cancel)
+app.command("reconcile", rich_help_panel=_CLUSTER)(cluster.reconcile)
 app.command("sample", rich_help_panel=_WORK)(sampling.sample)
 app.command("init", rich_help_panel=_WORK)(starting.init)
 app.command("schema", rich_help_panel=_WORK)(starting.schema)
