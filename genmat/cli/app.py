@@ -19,6 +19,7 @@ from genmat.cli import (
     models,
     running,
     sampling,
+    serving,
     starting,
     training,
 )
@@ -83,6 +84,7 @@ app.command("top", rich_help_panel=_LOOK)(candidates.top)
 app.command("show", rich_help_panel=_LOOK)(documents.show)
 app.command("why", rich_help_panel=_LOOK)(documents.why)
 app.command("export", rich_help_panel=_LOOK)(exporting.export)
+app.command("serve", rich_help_panel=_LOOK)(serving.serve)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=_MACHINE)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)

@@ -24,6 +24,18 @@ SAMPLE = 20_000
 """Relaxed candidates that histograms of properties and the table of elements look at, nearest to the hull first."""
 ACTIVITIES = 20_000
 """Activities that the cost of a campaign is summed over, the latest rounds first."""
+JOB_STATES = (
+    "WAITING",
+    "READY",
+    "RESERVED",
+    "RUNNING",
+    "COMPLETED",
+    "FIZZLED",
+    "PAUSED",
+    "DEFUSED",
+    "ARCHIVED",
+)
+"""States of FireWorks' jobs."""
 BIN = 0.02
 """Width of the bins of distances to the hull, eV/atom."""
 
@@ -73,6 +85,18 @@ class Work:
             return None
         hours = min(1.0, (self.last - self.first).total_seconds() / 3600.0)
         return self.recent / hours if hours > 0.0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A job of FireWorks that failed: its number, name, campaign, host, last change and traceback."""
+
+    number: int
+    name: str
+    campaign: str | None
+    host: str
+    changed: str
+    traceback: str
 
 
 class Statistics:
@@ -151,15 +175,54 @@ class Statistics:
             totals[name].recent = sum(done for end, done in pairs if latest - end <= timedelta(hours=1))
         return sorted(totals.values(), key=lambda total: (total.first is None, total.first, total.stage))
 
-    def jobs(self) -> dict[str, dict[str, int]]:
-        """Count the jobs of FireWorks by category (such as gpu or cpu) and state; empty without FireWorks."""
+    def jobs(self, campaign: str | None = None) -> dict[str, dict[str, int]]:
+        """Count the jobs of FireWorks by category (such as gpu or cpu) and state, of one campaign or of all."""
         keys = {"category": "$spec._category", "state": "$state"}
+        criteria: Fields = {"state": {"$in": list(JOB_STATES)}}
+        if campaign is not None:
+            criteria["spec.genmat.campaign"] = campaign
         counts: dict[str, dict[str, int]] = {}
-        for row in self._backend.aggregate("fireworks", [{"$group": {"_id": keys, "count": {"$sum": 1}}}]):
+        pipeline: list[Fields] = [{"$match": criteria}, {"$group": {"_id": keys, "count": {"$sum": 1}}}]
+        for row in self._backend.aggregate("fireworks", pipeline):
             category = row["_id"].get("category")
             name = category if isinstance(category, str) else "any worker"
             counts.setdefault(name, {})[str(row["_id"].get("state"))] = row["count"]
         return {name: counts[name] for name in sorted(counts)}
+
+
+    def failed_jobs(self, campaign: str | None = None, *, limit: int) -> list[FailedJob]:
+        """Return jobs of FireWorks that failed, the latest first, with their tracebacks."""
+        criteria: Fields = {"state": "FIZZLED"}
+        if campaign is not None:
+            criteria["spec.genmat.campaign"] = campaign
+        names = ("fw_id", "name", "updated_on", "spec.genmat.campaign", "launches")
+        found = self._backend.find("fireworks", criteria, fields=names, sort=(("fw_id", -1),), limit=limit)
+        launch_ids = [number for stored in found for number in (stored.get("launches") or [])[-1:]]
+        fields = ("launch_id", "host", "action.stored_data._exception._stacktrace")
+        launches = self._backend.find("launches", {"launch_id": {"$in": launch_ids}}, fields=fields)
+        by_id = {launch["launch_id"]: launch for launch in launches}
+        jobs = []
+        for stored in found:
+            launch: Any = by_id.get(next(iter((stored.get("launches") or [])[-1:]), None), {})
+            told = _inside(launch, "action", "stored_data", "_exception", "_stacktrace")
+            jobs.append(
+                FailedJob(
+                    int(stored["fw_id"]),
+                    str(stored.get("name") or ""),
+                    _inside(stored, "spec", "genmat", "campaign"),
+                    str(launch.get("host") or ""),
+                    str(stored.get("updated_on") or ""),
+                    "" if told is None else str(told),
+                )
+            )
+        return jobs
+
+
+def _inside(value: Any, *names: str) -> Any:
+    """Return what stands under some names in nested mappings, or ``None``."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _add_attempt(total: Work, attempt: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 
 from genmat.errors import ReferenceDataError, StorageError
 from genmat.reference.crystals import CrystalColumns
-from genmat.reference.fingerprint import SIZE
+from genmat.reference.fingerprint import N_ALL, SIZE
 from genmat.reference.table import Reference, ReferenceMetadata
+
+if TYPE_CHECKING:
+    from genmat.reference.known import KnownCrystals
 
 METADATA_KEY = b"genmat.reference"
 """Key of the metadata in the parquet schema."""
@@ -63,20 +66,9 @@ def load_reference(path: Path | None = None) -> Reference:
         If the file is missing, truncated, altered, of another schema version or not a reference.
     """
     place = packaged_reference() if path is None else path
+    table = _read(place)
     try:
-        table = pq.ParquetFile(place, memory_map=True).read()
-    except FileNotFoundError as err:
-        msg = f"reference {place} does not exist: {REBUILD}"
-        raise ReferenceDataError(msg) from err
-    except (pa.ArrowException, OSError, ValueError) as err:
-        msg = f"reference {place} cannot be read, it is truncated, altered or no parquet file: {REBUILD}"
-        raise ReferenceDataError(msg) from err
-    stored = (table.schema.metadata or {}).get(METADATA_KEY)
-    if stored is None:
-        msg = f"{place} is no genmat reference, it has no metadata {METADATA_KEY.decode()!r}: {REBUILD}"
-        raise ReferenceDataError(msg)
-    try:
-        header = json.loads(stored)
+        header = json.loads(table.schema.metadata[METADATA_KEY])
         metadata = ReferenceMetadata.from_dict(header["metadata"])
         reference = _reference(table, metadata)
     except ReferenceDataError as err:
@@ -90,6 +82,50 @@ def load_reference(path: Path | None = None) -> Reference:
         msg = f"reference {place} was altered, its content is {reference.id[:12]}, not {stated}: {REBUILD}"
         raise ReferenceDataError(msg)
     return reference
+
+
+def load_known(path: Path | None = None) -> KnownCrystals:
+    """Return the known crystals of a reference without their atoms, quickly: the content's SHA-256 is not checked.
+
+    Parameters
+    ----------
+    path
+        The file; ``None`` for the one that comes with genmat.
+
+    Raises
+    ------
+    ReferenceDataError
+        If the file is missing, truncated or not a reference.
+    """
+    from genmat.reference.known import KnownCrystals
+
+    place = packaged_reference() if path is None else path
+    table = _read(place, columns=["material_id", "formula", "fingerprint", "energy_per_atom"])
+    header = json.loads(table.schema.metadata[METADATA_KEY])
+    return KnownCrystals(
+        id=str(header["id"]),
+        metadata=ReferenceMetadata.from_dict(header["metadata"]),
+        material_ids=tuple(table.column("material_id").to_pylist()),
+        formulas=tuple(table.column("formula").to_pylist()),
+        fingerprints=np.ascontiguousarray(_fingerprints(table.column("fingerprint").combine_chunks())[:, :N_ALL]),
+        energies=_energies(table.column("energy_per_atom").combine_chunks()),
+    )
+
+
+def _read(place: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return the table of a file that is a reference."""
+    try:
+        table = pq.ParquetFile(place, memory_map=True).read(columns=columns)
+    except FileNotFoundError as err:
+        msg = f"reference {place} does not exist: {REBUILD}"
+        raise ReferenceDataError(msg) from err
+    except (pa.ArrowException, OSError, ValueError) as err:
+        msg = f"reference {place} cannot be read, it is truncated, altered or no parquet file: {REBUILD}"
+        raise ReferenceDataError(msg) from err
+    if METADATA_KEY not in (table.schema.metadata or {}):
+        msg = f"{place} is no genmat reference, it has no metadata {METADATA_KEY.decode()!r}: {REBUILD}"
+        raise ReferenceDataError(msg)
+    return table
 
 
 def write_reference(reference: Reference, path: Path) -> None:
@@ -161,17 +197,14 @@ def _lists(counts: np.ndarray[Any, np.dtype[np.int32]], values: pa.Array, mask: 
 def _reference(table: pa.Table, metadata: ReferenceMetadata) -> Reference:
     """Return the reference of a table, columns copied out of it."""
     columns = {name: table.column(name).combine_chunks() for name in COLUMNS.names}
-    n_rows = table.num_rows
     rows = np.flatnonzero(_is_valid(columns["number"]))
     free, lattice = columns["free"].drop_null(), columns["lattice"].drop_null()
-    start = columns["fingerprint"].offset * SIZE
-    fingerprints = np.frombuffer(columns["fingerprint"].buffers()[1], dtype="<u2")[start : start + n_rows * SIZE]
     return Reference(
         metadata=metadata,
         material_ids=tuple(columns["material_id"].to_pylist()),
         formulas=tuple(columns["formula"].to_pylist()),
         genes=tuple(columns["gene"].to_pylist()),
-        fingerprints=fingerprints.reshape(n_rows, SIZE).astype(np.uint16),
+        fingerprints=_fingerprints(columns["fingerprint"]),
         n_sites=_numbers(columns["n_sites"], "i4"),
         energies=_energies(columns["energy_per_atom"]),
         energies_above_hull=_energies(columns["energy_above_hull"]),
@@ -185,6 +218,13 @@ def _reference(table: pa.Table, metadata: ReferenceMetadata) -> Reference:
             lattices=_numbers(lattice.flatten(), "f4").reshape(-1, 6),
         ),
     )
+
+
+def _fingerprints(column: pa.Array) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Return a copy of the fingerprints, shape (n, ``SIZE``)."""
+    start, n_rows = column.offset * SIZE, len(column)
+    values = np.frombuffer(column.buffers()[1], dtype="<u2")[start : start + n_rows * SIZE]
+    return values.reshape(n_rows, SIZE).astype(np.uint16)
 
 
 def _is_valid(array: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:

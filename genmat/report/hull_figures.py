@@ -34,7 +34,8 @@ def stable(points: Sequence[HullPoint]) -> list[HullPoint]:
     return [point for point in points if point.energy_above_hull <= ON_HULL]
 
 
-def _hover(point: HullPoint) -> str:
+def hover_text(point: HullPoint) -> str:
+    """Return what a point of a hull says when it is pointed at."""
     name = f"<b>{plotly_formula(point.formula)}</b> "
     name += f"candidate {point.rank}" if point.rank is not None else plotly_text(point.id)
     energies = f"{number(point.energy_above_hull, 3)} eV/atom above the hull"
@@ -78,7 +79,7 @@ def _binary(system: HullSystem) -> Figure:
         return go.Scatter(
             x=[round(point.fractions[1], 5) for point in points],
             y=[round(point.formation_energy, 4) for point in points],
-            hovertext=[_hover(point) for point in points],
+            hovertext=[hover_text(point) for point in points],
             hoverinfo="text",
             **options,
         )
@@ -127,7 +128,7 @@ def _ternary(system: HullSystem) -> Figure:
         return go.Scatterternary(**corners, cliponaxis=False, **options)
 
     def named(points: Sequence[HullPoint], **options: Any) -> Any:
-        return trace(points, hovertext=[_hover(point) for point in points], hoverinfo="text", **options)
+        return trace(points, hovertext=[hover_text(point) for point in points], hoverinfo="text", **options)
 
     ends: list[tuple[float, ...] | None] = []
     for i, j in system.ties:

@@ -96,7 +96,7 @@ class ElementOutcome:
     accepted: int
 
 
-_STEPS = (
+STEPS = (
     ("crystal proposed", Stage.GENERATE),
     ("valid geometry and charges", Stage.VALIDITY),
     ("not in the reference", Stage.NOVELTY),
@@ -108,6 +108,7 @@ _STEPS = (
     ("on target", Stage.TARGET),
     ("accepted", Stage.RANK),
 )
+"""Names of the steps of a funnel, and the stage that each has passed."""
 
 
 def funnel(report: CampaignReport) -> list[FunnelStep]:
@@ -115,7 +116,7 @@ def funnel(report: CampaignReport) -> list[FunnelStep]:
     numbers = [entry.number for entry in report.rounds]
     drawn = Counter(candidate.round for candidate in report.candidates)
     steps = [FunnelStep("draws", tuple(drawn[number] for number in numbers))]
-    for name, stage in _STEPS:
+    for name, stage in STEPS:
         left = Counter(candidate.round for candidate in report.candidates if candidate.has_passed(stage))
         steps.append(FunnelStep(name, tuple(left[number] for number in numbers)))
     return steps

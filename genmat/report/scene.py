@@ -62,9 +62,11 @@ class Scene:
         return tuple(dict.fromkeys(self.symbols))
 
 
-def scene(structure: Structure) -> Scene:
-    """Return the conventional cell of a crystal as a scene."""
+def scene(structure: Structure, *, repeat: int = 1) -> Scene:
+    """Return the conventional cell of a crystal as a scene, or a block of ``repeat`` cells along each axis."""
     cell = _conventional(structure)
+    if repeat > 1:
+        cell = cell.make_supercell([repeat] * 3, in_place=False)
     symbols: list[str] = []
     fractional: list[NDArray[np.float64]] = []
     for site in cell:

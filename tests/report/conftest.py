@@ -1,15 +1,10 @@
-"""A campaign of two rounds to report on, and a real browser to open its page in."""
+"""A campaign of two rounds to report on."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import shutil
-import subprocess
-import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,7 +21,7 @@ from genmat.screening.ssun import SsunDefinition
 from genmat.screening.verdict import Reason, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 ELEMENTS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Ti", "Zr", "O", "F", "Cl"]
@@ -290,136 +285,6 @@ def report(campaign: Campaign, hull: Hull) -> CampaignReport:
     )
     assert len(summaries(made)) == 2
     return made
-
-
-SETTLE_POLLS, SETTLE_SAME, SETTLE_SECONDS = 100, 10, 0.1
-"""How often the layout is looked at, how many looks must agree, and the time between them."""
-
-
-class Browser:
-    """Chromium without a window, spoken to over pipes (Chrome DevTools Protocol)."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        to_browser, self._write = os.pipe()
-        self._read, from_browser = os.pipe()
-        flags = (
-            "--headless --no-sandbox --disable-gpu --use-angle=swiftshader --enable-unsafe-swiftshader --disable-quic "
-            "--no-first-run --disable-background-networking --disable-component-update --disable-sync "
-            "--disable-dev-shm-usage --hide-scrollbars --remote-debugging-pipe"
-        )
-        script = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
-        self._process = subprocess.Popen(
-            ["bash", "-c", script, program, *flags.split(), f"--user-data-dir={profile}", "about:blank"],
-            pass_fds=(to_browser, from_browser),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_browser)
-        os.close(from_browser)
-        self._buffer, self._count = b"", 0
-        self.events: list[dict[str, Any]] = []
-        self._session: str | None = None
-        pages = self.send("Target.getTargets")["targetInfos"]
-        target = next(page["targetId"] for page in pages if page["type"] == "page")
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.send(f"{domain}.enable")
-
-    def send(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its answer."""
-        self._count += 1
-        message: dict[str, Any] = {"id": self._count, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                result: dict[str, Any] = answer["result"]
-                return result
-            self.events.append(answer)
-
-    def _receive(self) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            piece = os.read(self._read, 1 << 20)
-            assert piece, "the browser has gone"
-            self._buffer += piece
-        text, _, self._buffer = self._buffer.partition(b"\0")
-        message: dict[str, Any] = json.loads(text)
-        return message
-
-    def evaluate(self, expression: str) -> Any:
-        """Return the value of an expression in the page; a promise is awaited."""
-        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def emulate(self, *, width: int, height: int, dark: bool) -> None:
-        """Give the page a window of some size (pixels) and a colour scheme."""
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.send("Emulation.setEmulatedMedia", features=features)
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-
-    def wait_for_layout(self) -> None:
-        """Wait until the width of the page has been the same for a second: figures follow a new window with a delay."""
-        widths: list[object] = []
-        for _ in range(SETTLE_POLLS):
-            widths.append(self.evaluate("document.documentElement.scrollWidth"))
-            if len(widths) > SETTLE_SAME and len(set(widths[-SETTLE_SAME:])) == 1:
-                return
-            time.sleep(SETTLE_SECONDS)
-
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Open a file and wait until it is loaded."""
-        self.events.clear()
-        self.emulate(width=width, height=height, dark=dark)
-        self.send("Page.navigate", url=path.as_uri())
-        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
-            self.events.append(self._receive())
-
-    def complaints(self) -> list[str]:
-        """Return errors and warnings of the console, and exceptions, since the page was opened."""
-        found = []
-        for event in self.events:
-            name, content = event.get("method"), event.get("params", {})
-            if name == "Runtime.exceptionThrown":
-                found.append(str(content["exceptionDetails"]))
-            elif name == "Log.entryAdded" and content["entry"]["level"] in {"error", "warning"}:
-                found.append(content["entry"]["text"])
-            elif name == "Runtime.consoleAPICalled" and content["type"] in {"error", "warning", "assert"}:
-                found.append(str([part.get("value") for part in content["args"]]))
-        return found
-
-    def requests(self) -> list[str]:
-        """Return the addresses that the page asked for, data inside it left out."""
-        urls = [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
-        return [url for url in urls if not url.startswith(("data:", "blob:"))]
-
-    def close(self) -> None:
-        """End the browser."""
-        os.close(self._write)
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        os.close(self._read)
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Start Chromium; skip where there is none."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next((found for name in names if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium on PATH (apt-get install chromium)")
-    started = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield started
-    started.close()
 
 
 @pytest.fixture

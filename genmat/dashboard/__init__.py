@@ -1,0 +1,1 @@
+"""The page that a campaign owner keeps open: read-only, server-rendered, no request leaves the machine."""
