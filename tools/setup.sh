@@ -118,6 +118,12 @@ if ! is_done; then
     fi
     say "installing packages into .venv (several GB with torch; minutes the first time)"
     "$uv" pip install --quiet --python "$venv/bin/python" --constraints constraints.txt --editable '.[embedded,dev]'
+    # Without these two GPAW is built all the same, and is slower.
+    debian_package libopenblas-dev "fast linear algebra in GPAW" || true
+    debian_package libxc-dev "further functionals in GPAW" || true
+    if ! "$uv" pip install --quiet --python "$venv/bin/python" --constraints constraints.txt --editable '.[gpaw]'; then
+        say "GPAW cannot be built here (it needs a C compiler and Python's headers); going on without validation by it"
+    fi
     fingerprint >"$stamp"
 fi
 

@@ -1,0 +1,1 @@
+"""First-principles validation: engines behind one contract, competing phases, deviations from the potential."""

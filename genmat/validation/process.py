@@ -1,0 +1,90 @@
+"""A program in a process group of its own: ended whole, whatever it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+GRACE_SECONDS = 2.0
+"""Time between asking a group to end and killing it."""
+_TAIL = 4000
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended; ``code`` is ``None`` if it ran out of time."""
+
+    code: int | None
+    seconds: float
+    said: str
+
+
+def run_group(
+    command: Sequence[str], *, folder: Path, max_seconds: float, environment: Mapping[str, str], log: str
+) -> Ended:
+    """Run a program to its end or until its time is over; no process of its group survives either.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    folder
+        Where it runs.
+    max_seconds
+        Wall time, s.
+    environment
+        The program's whole environment.
+    log
+        File in ``folder`` for what it prints.
+    """
+    started = time.monotonic()
+    with (folder / log).open("wb") as file:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code: int | None = process.wait(timeout=max_seconds)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            end_group(process.pid)
+            process.wait()
+    with (folder / log).open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - _TAIL))
+        said = file.read().decode("utf-8", errors="replace")
+    return Ended(code, time.monotonic() - started, said)
+
+
+def end_group(group: int) -> None:
+    """End every process of a group: ask, wait a moment, kill."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(ChildProcessError):
+                os.waitpid(-group, os.WNOHANG)
+            os.killpg(group, 0)  # raises once nobody is left
+            time.sleep(_POLL_SECONDS)
+        os.killpg(group, signal.SIGKILL)
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "nothing was printed")

@@ -1,0 +1,29 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genmat.errors import EngineError, did_you_mean
+
+if TYPE_CHECKING:
+    from genmat.validation.engine import Engine
+
+ENGINES = ("gpaw",)
+
+
+def get_engine(name: str) -> Engine:
+    """Return an engine with its default settings; what it needs is looked for by its ``check``.
+
+    Raises
+    ------
+    EngineError
+        If there is none of that name.
+    """
+    if name == "gpaw":
+        from genmat.validation.gpaw import Gpaw
+
+        return Gpaw()
+    hint = did_you_mean(name, ENGINES) or f" Engines are: {', '.join(ENGINES)}"
+    msg = f"unknown engine {name!r}.{hint}"
+    raise EngineError(msg)

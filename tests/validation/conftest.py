@@ -1,0 +1,42 @@
+"""Real calculations, each done once for all tests."""
+
+from __future__ import annotations
+
+import pytest
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+from genmat.errors import EngineError
+from genmat.validation.gpaw import Gpaw
+
+LIMIT = 1500.0
+"""Seconds for one structure; a calculation takes about one minute on a free core."""
+
+
+def crystal(group: str, a: float, species: list[str], coords: list[list[float]]) -> Structure:
+    return Structure.from_spacegroup(group, Lattice.cubic(a), species, coords).get_primitive_structure()
+
+
+def rocksalt(a: float = 5.64) -> Structure:
+    return crystal("Fm-3m", a, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+def silicon(a: float = 5.43) -> Structure:
+    return crystal("Fd-3m", a, ["Si"], [[0, 0, 0]])
+
+
+@pytest.fixture(scope="session")
+def gpaw() -> Gpaw:
+    """Return the engine with its default settings; skip where GPAW is not installed."""
+    engine = Gpaw()
+    try:
+        engine.check()
+    except EngineError as err:
+        pytest.skip(f"GPAW is absent: {err}")
+    return engine
+
+
+@pytest.fixture(scope="session")
+def relaxed_salt(gpaw, tmp_path_factory):
+    """Return NaCl from a cell strained by 3 %."""
+    return gpaw.run(rocksalt(5.64 * 1.03), folder=tmp_path_factory.mktemp("NaCl"), max_seconds=LIMIT)
