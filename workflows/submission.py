@@ -241,3 +241,10 @@ def require_submission(store: Store, name: str) -> Submission:
         msg = f"campaign {name!r} was not submitted: it runs in one process, with genmat run or genmat resume"
         raise CampaignError(msg)
     return submission
+
+
+def unfinished(store: Store) -> list[str]:
+    """Return the submitted campaigns that are running, by name."""
+    submitted = {submission.id for submission in store.cluster.submissions()}
+    running = store.campaigns.project({"state": CampaignState.RUNNING.value}, ())
+    return [entry["id"] for entry in running if entry["id"] in submitted]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from genmat.cli.terminal import print_json, print_line
 from genmat.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CAMPAIGN = "campaign.yaml"
 SCHEMA = "campaign.schema.json"
@@ -52,30 +55,62 @@ learn:
 """
 
 
-def init(
+def init(  # noqa: PLR0913 - one a question
     folder: Annotated[Path, typer.Argument(help="Folder; created if need be.", metavar="[FOLDER]")] = Path(),
     *,
+    queue: Annotated[
+        str | None, typer.Option(help="Write the files of a cluster instead: slurm or pbs.", metavar="KIND")
+    ] = None,
+    gpu_partition: Annotated[str | None, typer.Option(help="Partition or queue with GPUs.")] = None,
+    cpu_partition: Annotated[str | None, typer.Option(help="Partition or queue of CPU nodes.")] = None,
+    account: Annotated[str | None, typer.Option(help="Account that pays.")] = None,
+    walltime: Annotated[str, typer.Option(help="Longest time of a queue job.")] = "12:00:00",
+    gpus: Annotated[int, typer.Option(min=0, max=64, help="GPUs of a queue job, one worker each.")] = 1,
+    cores: Annotated[int, typer.Option(min=1, max=1024, help="Cores of a worker.")] = 4,
+    environment: Annotated[
+        Path | None, typer.Option(help="Shell script that jobs source first: modules, variables.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
-    """Write a commented campaign.yaml to begin with, and its JSON Schema for editors.
+    """Write a commented campaign.yaml to begin with, and its JSON Schema for editors; or the files of a cluster.
 
-    Example: genmat init my-project
+    Example: genmat init my-project; genmat init --queue slurm --gpu-partition gpu --cpu-partition cpu
     """
     from genmat.campaign import json_schema
+
+    if queue is not None:
+        from genmat.cli.site import SiteAnswers, write_site
+
+        answers = SiteAnswers(queue, gpu_partition, cpu_partition, account, walltime, gpus, cores, environment)
+        write_site(answers, folder=None if folder == Path() else folder, as_json=as_json)
+        return
+    files = {CAMPAIGN: STARTER, SCHEMA: _schema_text(json_schema())}
+    paths = write_new(folder, files)
+    if as_json:
+        print_json([str(path) for path in paths])
+    else:
+        print_line(f"wrote {paths[0]} and {paths[1]}; edit the first, then: genmat run {paths[0]}")
+
+
+def write_new(folder: Path, files: Mapping[str, str]) -> list[Path]:
+    """Write files that must not exist yet, and return their paths.
+
+    Raises
+    ------
+    StorageError
+        If one exists or the folder cannot be written; nothing is written.
+    """
     from genmat.interop.io import check_writable, write_text
 
-    paths = [folder / CAMPAIGN, folder / SCHEMA]
+    paths = [folder / name for name in files]
     for path in paths:
         if path.exists():
             msg = f"{path} exists and is not overwritten: choose another folder, or move it away"
             raise StorageError(msg)
     check_writable(folder)
-    for path, text in zip(paths, (STARTER, _schema_text(json_schema())), strict=True):
+    for path, text in zip(paths, files.values(), strict=True):
         write_text(path, text)
-    if as_json:
-        print_json([str(path) for path in paths])
-    else:
-        print_line(f"wrote {paths[0]} and {paths[1]}; edit the first, then: genmat run {paths[0]}")
+    return paths
 
 
 def schema() -> None:

@@ -12,12 +12,12 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genmat.database.documents import CampaignState
 from workflows.dispatch.allocation import ask, pause_left
 from workflows.dispatch.notices import announce
 from workflows.dispatch.retries import RetryPolicy, treat_failures
 from workflows.dispatch.stages import Stage
 from workflows.reconcile import Patience, reconcile
+from workflows.submission import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,10 +124,3 @@ class Dispatcher:
         for _ in range(wanted - there):
             ask(self.store, self.scheduler, config, stage=stage, folder=self.folder)
         return wanted - there
-
-
-def unfinished(store: Store) -> list[str]:
-    """Return the submitted campaigns that are running, by name."""
-    submitted = {submission.id for submission in store.cluster.submissions()}
-    running = store.campaigns.project({"state": CampaignState.RUNNING.value}, ())
-    return [entry["id"] for entry in running if entry["id"] in submitted]

@@ -121,8 +121,9 @@ class StageConfig(_Strict):
             f"{self.rocket_launch} --stage {stage} --queue-job {name} --seconds {self.seconds:g} "
             f"--idle {self.packing.idle:g} --processes {self.packing.processes}"
         )
-        if self.cpus_per_task is not None:
-            fields["rocket_launch"] += f" --cores {self.cpus_per_task}"
+        cores = self.cpus_per_task or self.ppnode
+        if cores is not None:
+            fields["rocket_launch"] += f" --cores {max(1, cores // self.packing.processes)}"
         if self.environment is not None:
             fields["pre_rocket"] = f"source {self.environment}"
         return str(CommonAdapter(self.q_type, job_name=name, **fields).get_script_str(place))

@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +24,10 @@ from genmat.database.cluster import Worker
 from genmat.errors import GenmatError
 from workflows.dispatch.stages import Stage
 from workflows.session import n_cores, use_store, use_workers
+from workflows.submission import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fireworks.core.fworker import FWorker
 
@@ -59,8 +60,6 @@ class WorkerOptions:
         Name of the queue job it runs in.
     max_jobs
         Jobs after which it ends; ``None`` for no limit.
-    scratch
-        Folder for what jobs leave on disk; a temporary one by default.
     """
 
     stages: Sequence[Stage] = tuple(Stage)
@@ -69,8 +68,6 @@ class WorkerOptions:
     seconds: float | None = None
     queue_job: str | None = None
     max_jobs: int | None = None
-    scratch: Path | None = None
-    until: Callable[[], bool] = field(default=lambda: False)
 
 
 def work(store: Store, options: WorkerOptions) -> int:
@@ -92,7 +89,7 @@ def work(store: Store, options: WorkerOptions) -> int:
         stack.enter_context(use_store(store))
         stack.enter_context(use_workers(cores))
         stack.enter_context(_outputs(store))
-        folder = stack.enter_context(_scratch(options.scratch))
+        folder = stack.enter_context(_scratch())
         worker = stack.enter_context(_enrolled(store, options, cores=cores))
         return _work(store, launchpad, options, worker=worker, folder=folder)
 
@@ -104,7 +101,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
     n_done = 0
     while options.max_jobs is None or n_done < options.max_jobs:
         now = time.monotonic()
-        if options.until() or (options.seconds is not None and now - started >= options.seconds):
+        if options.seconds is not None and now - started >= options.seconds:
             break
         fworker = _fworker(store, launchpad, options, worker=worker)
         with _folder(folder):
@@ -113,7 +110,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
             n_done += 1
             last = time.monotonic()
             _charge(store, launchpad, worker, seconds=last - now)
-        elif now - last >= options.idle:
+        elif now - last >= options.idle or not unfinished(store):
             break
         else:
             time.sleep(min(POLL, options.idle))
@@ -185,10 +182,8 @@ def _outputs(store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def _scratch(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix="genmat-work-", dir=folder))
+def _scratch() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="genmat-work-"))
     try:
         yield path
     finally:

@@ -1,0 +1,45 @@
+"""The chief test: submitted and dispatched to a real SLURM, a campaign gives what `genmat run` gives."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .conftest import CAMPAIGN, Place, outcome
+
+
+@pytest.fixture
+def site(place: Place, slurm, monkeypatch) -> Place:
+    """Write the site's files with the command of a user; one core, short pauses."""
+    for name, value in slurm.environment.items():
+        monkeypatch.setenv(name, value)
+    options = ["--queue", "slurm", "--gpu-partition", "gpu", "--cpu-partition", "cpu", "--gpus", "0", "--cores", "1"]
+    place.genmat("init", *options, "--walltime", "00:10:00")
+    for path in (place.folder / "config" / "genmat" / "fw_configs").glob("my_qadapter_*.yaml"):
+        path.write_text(re.sub(r"max_queue_jobs: 4", "max_queue_jobs: 1", path.read_text()))
+    return place
+
+
+@pytest.mark.mongo
+@pytest.mark.slurm
+@pytest.mark.timeout(600)
+def test_a_campaign_on_slurm_gives_the_candidates_that_run_gives(site: Place, slurm, undisturbed):
+    (site.folder / "campaign.yaml").write_text(CAMPAIGN)
+    assert "campaign tiny is in the private database" in site.genmat("submit", "campaign.yaml").stdout
+    site.genmat("submit", "campaign.yaml")
+    process = site.start("genmat.cli", "dispatch", "--interval", "1")
+    assert process.wait(timeout=400) == 0, site.logs()
+    with site.open() as store:
+        assert store.campaigns.require("tiny").state == "finished"
+        assert outcome(store, "tiny") == undisturbed
+        jobs = store.cluster.queue_jobs(open_only=False)
+        assert {job.stage for job in jobs} == {"gpu", "control"}
+        assert all(job.queue_id for job in jobs)
+        assert all(len(a.attempts) == 1 for a in store.provenance.iterate({}))
+        assert store.launchpad().states("tiny") == {"COMPLETED": 13}
+    partitions = {
+        path.parent.name: re.search(r"--partition=(\w+)", path.read_text())[1]
+        for path in (site.folder / "data" / "queue").rglob("submit.sh")
+    }
+    assert {name[2:5]: partition for name, partition in partitions.items()} == {"gpu": "gpu", "con": "cpu"}
