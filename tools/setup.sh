@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with everything in it; what is done already is skipped. Called by `make setup`.
 #
-#   tests    as the only argument: also what only the tests need, a browser
+#   tests    as the only argument: also what only the tests need: a browser, SLURM
 #   PYTHON   interpreter to use (>= 3.12); found by itself if not given
 set -euo pipefail
 
@@ -133,5 +133,8 @@ fi
 "$venv/bin/python" -m genmat.database.install
 if [[ "${1:-}" == tests ]] && ! command -v chromium google-chrome chromium-browser >/dev/null; then
     debian_package chromium "the tests in a real browser" || true
+fi
+if [[ "${1:-}" == tests ]]; then
+    debian_package slurm-wlm "the tests on a real SLURM" && debian_package munge "the tests on a real SLURM" || true
 fi
 say "done: .venv is ready"

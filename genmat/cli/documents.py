@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from genmat.database.collection import Collection
-    from genmat.database.documents import Document
+    from genmat.database.documents import CandidateDocument, Document
     from genmat.database.store import Store
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -65,10 +65,25 @@ def why(
         }
         _, candidate = _resolve(store, identifier, searched)
         story = tell(store, candidate.id)
+        if story["reason"] == "job_failed":
+            story["traceback"] = _traceback(store, store.candidates.require(candidate.id))
     if as_json:
         print_json(story)
     else:
         print_story(story)
+        if story.get("traceback"):
+            print_line("\nHow its job failed", style="bold")
+            print_line(story["traceback"])
+
+
+def _traceback(store: Store, candidate: CandidateDocument) -> str | None:
+    """Return what the parked job of a candidate said last."""
+    activity = candidate.verdicts[-1].activity_id
+    used = store.provenance.require(activity).used if activity else []
+    # Its chunk has two activities, and the job that failed may be that of either.
+    mine = {entry.id for entry in store.provenance.find({"campaign": candidate.campaign, "used": used})}
+    parked = store.launchpad().failures(candidate.campaign, state="DEFUSED")
+    return next((failure.traceback for failure in parked if failure.activity_id in mine), None)
 
 
 type _Searched = Mapping[str, tuple[Collection[Any], tuple[str, ...]]]

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from genmat.campaign.io import parse_campaign
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from genmat.campaign import Campaign
 
 ROOT = Path(__file__).resolve().parents[2]
+# Workers import the tests' jobs by this name too.
+sys.path.insert(0, str(Path(__file__).parent))
 CAMPAIGN = """
 name: tiny
 target:
@@ -43,8 +45,6 @@ learn: {rounds: 1}
 resources: {generate_chunk: 3, screen_chunk: 2, workers: 1}
 """
 """Thirteen jobs; what takes time is to load CHGNet."""
-    CAMPAIGN.replace("name: tiny", "name: drawn").replace("max_relaxed: 4", "max_relaxed: 1").replace("n: 8", "n: 0")
-)
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +60,14 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def mongod() -> None:
-    """Skip where no mongod runs."""
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start one private mongod for all tests, each of which has a database of its own; skip where none runs."""
     found = find_mongod(Settings.load())
     if found is None or found.version()[0] is None:
         pytest.skip("no mongod that runs (python -m genmat.database.install)")
+    folder = tmp_path_factory.mktemp("data")
+    with connect(Settings(data_folder=folder, mongod_idle=1.0)):
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -93,19 +96,21 @@ class Place:
     """A database of its own, and processes that use it."""
 
     folder: Path
+    data_folder: Path
+    database: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:
-        return Settings(data_folder=self.folder / "data", mongod_idle=5.0)
+        return Settings(data_folder=self.data_folder, database_name=self.database, mongod_idle=1.0)
 
     @property
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
         return {
             **os.environ,
-            "GENMAT_DATA_FOLDER": str(self.folder / "data"),
-            "GENMAT_MONGOD_IDLE": "5",
+            "GENMAT_DATA_FOLDER": str(self.data_folder),
+            "GENMAT_DATABASE_NAME": self.database,
             "PYTHONPATH": path,
         }
 
@@ -143,17 +148,13 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def place(tmp_path: Path, data_folder: Path) -> Iterator[Place]:
     """Return a database of this test."""
-    made = Place(tmp_path)
+    made = Place(tmp_path, data_folder, f"t{uuid.uuid4().hex[:12]}")
     yield made
     for process in made.processes:
         if process.poll() is None:
             made.kill(process)
-    for process in psutil.process_iter(["cmdline"]):
-        if str(tmp_path) in " ".join(process.info["cmdline"] or []):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
 
 
 @pytest.fixture

@@ -1,0 +1,157 @@
+"""The queue in the database: inserted once, taken once, by priority, within limits."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from cluster_jobs import effect_job
+
+from genmat.database.documents import CampaignState
+from genmat.errors import CampaignError, DatabaseError
+from genmat.settings import Settings
+from workflows.chunk import Chunk
+from workflows.dispatch.stages import Stage
+from workflows.dispatch.worker import WorkerOptions, work
+from workflows.submission import chunk_workflow, submit_campaign, workflow_id
+
+from .queueing import effects, enqueue
+
+if TYPE_CHECKING:
+    from .conftest import Place
+
+pytestmark = pytest.mark.mongo
+CHUNK = Chunk("tiny", 0, "prescreen", ("a" * 32, "b" * 32))
+
+
+def test_submitting_twice_adds_nothing(store, campaign):
+    submit_campaign(store, campaign)
+    submit_campaign(store, campaign, priority=5)
+    assert store.launchpad().states("tiny") == {"READY": 1}
+    assert store.cluster.submission("tiny").priority == 5
+
+
+def test_many_who_insert_one_workflow_leave_one_workflow_with_its_fireworks(store):
+    launchpad = store.launchpad()
+    launchpad.prepare()
+    barrier = threading.Barrier(8)
+    errors: list[Exception] = []
+
+    def insert() -> None:
+        key = workflow_id(CHUNK)
+        workflow = chunk_workflow(key, CHUNK, priority=0)
+        barrier.wait()
+        try:
+            store.launchpad().insert_once({key: workflow})
+        except Exception as err:  # noqa: BLE001
+            errors.append(err)
+
+    threads = [threading.Thread(target=insert) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert launchpad.workflows.count_documents({}) == 1
+    assert launchpad.fireworks.count_documents({}) == 3
+    assert launchpad.incomplete() == []
+
+
+def test_an_insertion_that_was_cut_short_is_finished_by_the_next(store):
+    launchpad = store.launchpad()
+    launchpad.prepare()
+    key = workflow_id(CHUNK)
+    launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=0)})
+    before = sorted(entry["spec"]["_tasks"][0]["job"]["uuid"] for entry in launchpad.fireworks.find({}))
+    launchpad.fireworks.delete_many({"name": {"$ne": "relax"}})
+    assert launchpad.incomplete() == [key]
+    launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=0)})
+    assert launchpad.incomplete() == []
+    assert sorted(entry["spec"]["_tasks"][0]["job"]["uuid"] for entry in launchpad.fireworks.find({})) == before
+
+
+def test_work_lands_on_its_stage_and_specs_hold_neither_store_nor_address(store):
+    launchpad = store.launchpad()
+    launchpad.prepare()
+    key = workflow_id(CHUNK)
+    launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=7)})
+    specs = {entry["name"]: entry["spec"] for entry in launchpad.fireworks.find({})}
+    assert {name: spec["_category"] for name, spec in specs.items()} == {
+        "relax": "gpu",
+        "assess": "gpu",
+        "advance": "control",
+    }
+    assert {spec["_priority"] for spec in specs.values()} == {7}
+    assert all(spec["_tasks"][0]["store"] is None for spec in specs.values())
+    assert "mongodb://" not in str(specs)
+
+
+def test_a_worker_of_one_stage_leaves_the_work_of_others(store):
+    enqueue(store, {"a": effect_job("a")})
+    assert work(store, WorkerOptions(stages=(Stage.CPU, Stage.CONTROL), cores=1, idle=0)) == 0
+    assert work(store, WorkerOptions(stages=(Stage.GPU,), cores=1, idle=0)) == 1
+    assert effects(store) == {"a": 1}
+
+
+def test_campaigns_of_higher_priority_come_first(store):
+    enqueue(store, {"low": effect_job("low")}, name="low", priority=1)
+    enqueue(store, {"high": effect_job("high")}, name="high", priority=2)
+    work(store, WorkerOptions(cores=1, idle=0, max_jobs=1))
+    assert effects(store) == {"high": 1}
+
+
+@pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.CANCELLED])
+def test_no_job_of_a_campaign_that_does_not_run_begins(store, state):
+    enqueue(store, {"a": effect_job("a")})
+    store.campaigns.set_state("jobs", state)
+    assert work(store, WorkerOptions(cores=1, idle=0)) == 0
+    store.campaigns.set_state("jobs", CampaignState.RUNNING)
+    assert work(store, WorkerOptions(cores=1, idle=0)) == 1
+
+
+def test_a_campaign_keeps_to_its_number_of_running_jobs(store):
+    enqueue(store, {"a": effect_job("a"), "b": effect_job("b")}, max_running=1)
+    launchpad = store.launchpad()
+    launchpad.fireworks.update_one({"spec.genmat.activity_id": "a"}, {"$set": {"state": "RUNNING"}})
+    assert work(store, WorkerOptions(cores=1, idle=0)) == 0
+    launchpad.fireworks.update_one({"spec.genmat.activity_id": "a"}, {"$set": {"state": "READY"}})
+    assert work(store, WorkerOptions(cores=1, idle=0)) == 2
+
+
+def test_no_job_begins_once_the_core_hours_are_spent(store):
+    enqueue(store, {"a": effect_job("a"), "b": effect_job("b")}, max_core_hours=1e-6)
+    assert work(store, WorkerOptions(cores=1, idle=0)) == 1
+    assert store.cluster.submission("jobs").core_seconds > 0
+    assert store.cluster.held() == ["jobs"]
+
+
+def test_the_store_in_this_process_is_refused_with_the_remedy(tmp_path, campaign):
+    from genmat.database.store import connect
+
+    with (
+        connect(Settings(data_folder=tmp_path / "memory", mongod="/bin/false")) as memory,
+        pytest.raises(DatabaseError, match="cannot hold a queue of jobs, which needs a MongoDB"),
+    ):
+        submit_campaign(memory, campaign)
+
+
+def test_a_campaign_that_was_never_submitted_is_told_so(place: Place, store):
+    from genmat.database.documents import CampaignDocument
+    from workflows.submission import require_submission
+
+    store.campaigns.insert_if_absent([CampaignDocument(id="here", config={}, config_hash="0", code_version="0")])
+    with pytest.raises(CampaignError, match="campaign 'here' was not submitted"):
+        require_submission(store, "here")
+
+
+@pytest.mark.parametrize(("launchers", "jobs"), [(4, 40), pytest.param(16, 300, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+def test_racing_launchers_do_every_job_exactly_once(place: Place, store, launchers, jobs):
+    keys = [f"job{number:03d}" for number in range(jobs)]
+    enqueue(store, {key: effect_job(key) for key in keys})
+    processes = [place.start("genmat.cli", "work", "--idle", "0", "--cores", "1") for _ in range(launchers)]
+    assert [process.wait(timeout=1500) for process in processes] == [0] * launchers, place.logs()
+    assert effects(store) == dict.fromkeys(keys, 1)
+    assert store.launchpad().states("jobs") == {"COMPLETED": jobs}
+    assert store.job_store().count({}) == jobs
