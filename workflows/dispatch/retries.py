@@ -12,7 +12,7 @@ from genmat.database.documents import ActivityState, CampaignState, CandidateSta
 from genmat.errors import CampaignError
 from genmat.screening.verdict import Reason
 from genmat.screening.verdict import Stage as Funnel
-from workflows.chunk import ASSESS, DONE, GENERATE, PRESCREEN, RELAX
+from workflows.chunk import ASSESS, DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
 from workflows.submission import ADVANCE, BEGIN, insert_step, require_submission
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PHASE_ORDER = (GENERATE, PRESCREEN, DONE)
+_PHASE_ORDER = (GENERATE, PRESCREEN, VALIDATE, DONE)
 _NEXT_VERDICT = {RELAX: Funnel.RELAX, ASSESS: Funnel.STABILITY}
 """Stage of the funnel at which the candidates of a parked activity stop."""
 

@@ -39,7 +39,7 @@ Walltime = Annotated[
     str, AfterValidator(_matching(r"(\d{1,3}-)?\d{1,3}:[0-5]\d:[0-5]\d", "a time as in 24:00:00 or 2-00:00:00"))
 ]
 Constraint = Annotated[
-    str, AfterValidator(_matching(r"[A-Za-z0-9][A-Za-z0-9_.&|*,:=-]{0,127}", "a feature such as a100 or gpu:2"))
+    str, AfterValidator(_matching(r"[A-Za-z0-9][A-Za-z0-9_.,:=-]{0,127}", "a feature such as a100 or gpu:2"))
 ]
 Memory = Annotated[str, AfterValidator(_matching(r"\d+[KMGT]?", "a size as in 16G"))]
 SafePath = Annotated[
@@ -47,7 +47,9 @@ SafePath = Annotated[
 ]
 Command = Annotated[
     str,
-    AfterValidator(_matching(r"[A-Za-z0-9_./+@=-]+( [A-Za-z0-9_./+@=,-]+)*", "a command without shell syntax")),
+    AfterValidator(
+        _matching(r"[A-Za-z0-9_./][A-Za-z0-9_./+@=-]*( [A-Za-z0-9_./+@=,-]+)*", "a command without shell syntax")
+    ),
 ]
 
 
