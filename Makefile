@@ -1,7 +1,7 @@
 # The same commands for people, hooks and CI. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check schema bench chaos clean
+.PHONY: help setup demo test check docs schema bench chaos clean
 
 BIN := .venv/bin
 PYTEST_ARGS ?=
@@ -25,6 +25,9 @@ check: setup  ## Lint, format, types, layers, spelling
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell $$(git ls-files --cached --others --exclude-standard)
+
+docs: setup  ## Build the documentation into .build/docs; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -f docs/site/mkdocs.yml
 
 schema:  ## Write docs/campaign.schema.json from genmat.campaign
 	@$(BIN)/python -c "import json; from genmat.campaign import json_schema; print(json.dumps(json_schema(), indent=2, ensure_ascii=False))" > docs/campaign.schema.json

@@ -39,6 +39,10 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
 
 
+EMPTY: Figure = {"data": [], "layout": {}}
+"""Figure of what has no data yet; a page says so instead of drawing it."""
+
+
 class ExportQuery(TableQuery):
     """A table and the format of its file."""
 
@@ -187,10 +191,8 @@ def failures(
 
 
 def _campaign_figure(board: Board, name: str, figure: str) -> Figure:
-    found = campaign_figure(board, campaign_of(board, name), figure)
-    if found is None:
-        raise HTTPException(404, f"there is nothing to show yet in figure {figure!r}")
-    return found
+    document = campaign_of(board, name)
+    return board.cache.get(("figure", name, figure), lambda: campaign_figure(board, document, figure)) or EMPTY
 
 
 def _crystal_figure(board: Board, identifier: str, figure: str, *, repeat: int = 1, polyhedra: bool = False) -> Figure:
@@ -211,6 +213,4 @@ def _crystal_figure(board: Board, identifier: str, figure: str, *, repeat: int =
                 ("xrd", candidate.relaxed_structure_id or candidate.structure_id),
                 lambda: crystal.diffraction_figure(crystal_, title=f"Powder pattern of {title}, simulated"),
             )
-    if made is None:
-        raise HTTPException(404, f"candidate {identifier!r} has no {figure} to show")
-    return made
+    return made or EMPTY

@@ -9,8 +9,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genmat.errors import GenmatError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
@@ -92,7 +90,7 @@ class Cache:
     def _refresh(self, key: Hashable, compute: Callable[[], Any], old: _Answer) -> None:
         try:
             self._compute(key, compute)
-        except GenmatError as err:
+        except Exception as err:  # noqa: BLE001 - in a thread of its own nobody else would hear of it
             logger.warning("an old answer is shown, %s", err)
             old.made = time.monotonic()
             old.refreshing = False

@@ -10,12 +10,13 @@ import numpy as np
 
 from genmat.campaign import PropertyName
 from genmat.campaign.elements import check_element
+from genmat.dashboard.rendering import property_title
 from genmat.database.statistics import BIN, funnel_of
 from genmat.errors import InputError
 from genmat.report import figures
 from genmat.report.hull_figures import hull_figure
 from genmat.report.outcome import STEPS, ElementOutcome, FunnelStep, ReasonCount
-from genmat.report.words import TITLES, stage_text
+from genmat.report.words import TITLES, plotly_formula, plotly_text, stage_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from genmat.report.figures import Figure
 
 MAX_HULL_ELEMENTS = 4
+PARITIES = ("energy_above_hull", "formation_energy_per_atom", "volume_per_atom")
+"""Properties whose values by the potential and by DFT are compared."""
+OUTLIERS = 6
+"""Largest differences, which are named."""
 _WIDTH, _ROWS = 18, 9
 _STEP_NAMES = {stage.value: name for name, stage in STEPS}
 
@@ -56,6 +61,8 @@ def campaign_figure(board: Board, document: CampaignDocument, name: str) -> Figu
     kind, _, rest = name.partition("-")
     if kind == "property" and rest in set(PropertyName):
         return _property(board, document, PropertyName(rest))
+    if kind == "parity" and rest in PARITIES:
+        return _parity(board, document, rest)
     if kind == "hull":
         return hull(board, document, rest)
     msg = f"no figure {name!r}, expected one of {', '.join(FIGURES)}, property-NAME, hull-Li-O"
@@ -211,6 +218,40 @@ def _cost(board: Board, document: CampaignDocument) -> Figure | None:
         height=150 + 44 * len(work),
         showlegend=False,
     )
+
+
+def _parity(board: Board, document: CampaignDocument, name: str) -> Figure | None:
+    import plotly.graph_objects as go
+
+    pairs = board.store.statistics.pairs(document.id, name)
+    if not pairs:
+        return None
+    far = sorted(pairs, key=lambda pair: -abs(pair.computed - pair.screened))[:OUTLIERS]
+    ends = [value for pair in pairs for value in (pair.screened, pair.computed)]
+    low, high = min(ends), max(ends)
+    points = go.Scatter(
+        x=[round(pair.computed, 5) for pair in pairs],
+        y=[round(pair.screened, 5) for pair in pairs],
+        mode="markers+text",
+        text=[plotly_formula(pair.formula) if pair in far else "" for pair in pairs],
+        textposition="top center",
+        marker={"size": 8, "color": "var(--round-0)"},
+        hovertext=[f"{plotly_formula(pair.formula)}, {plotly_text(pair.candidate_id[:12])}" for pair in pairs],
+        hovertemplate="%{hovertext}<br>DFT %{x:.3f}, potential %{y:.3f}<extra></extra>",
+        name="candidates",
+    )
+    line = {"color": "var(--muted)", "width": 1, "dash": "dash"}
+    same = go.Scatter(x=[low, high], y=[low, high], mode="lines", line=line, hoverinfo="skip", name="equal")
+    mean = sum(abs(pair.computed - pair.screened) for pair in pairs) / len(pairs)
+    what, unit = property_title(name), pairs[0].unit.replace("^3", "³")
+    figure = figures.finish(
+        [same, points],
+        xaxis=figures.axis(f"{what.lower()}, {plotly_text(pairs[0].fidelity)} ({unit})"),
+        yaxis=figures.axis(f"{what.lower()}, potential ({unit})"),
+        height=420,
+        showlegend=False,
+    )
+    return titled(figure, f"{what}: potential against DFT, mean difference {mean:.3g} {unit}")
 
 
 def check_system(text: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from genmat.campaign.elements import check_element
 from genmat.campaign.symmetry import check_space_group
 from genmat.database.candidates import CandidateQuery
 from genmat.database.documents import CandidateStatus
-from genmat.database.paging import ENERGY, LONGEST_PAGE, ORDERS, index_for
+from genmat.database.paging import ENERGY, LONGEST_PAGE, ORDERS, Cursor, index_for
 from genmat.errors import InputError
 from genmat.screening.verdict import Reason, Stage
 
@@ -88,6 +88,8 @@ class TableQuery(BaseModel):
     def _has_an_index(self) -> Self:
         try:
             index_for(self.criteria(""), self.order)
+            if self.after is not None:
+                Cursor.parse(self.after)
         except InputError as err:
             raise ValueError(str(err)) from err
         return self

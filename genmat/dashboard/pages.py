@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from genmat.dashboard import candidate as one
 from genmat.dashboard import figures, graph
 from genmat.dashboard.access import Id, Name, TheBoard, campaign_of, candidate_of, document_of
+from genmat.dashboard.board import Board
 from genmat.dashboard.filters import TableQuery
 from genmat.dashboard.rendering import render
 from genmat.database.documents import CandidateStatus
@@ -30,6 +31,10 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 @router.get("/")
 def overview(board: TheBoard) -> str:
     """Return every campaign."""
+    return board.cache.get("overview", lambda: _overview(board))
+
+
+def _overview(board: Board) -> str:
     lines = board.lines()
     return render(
         "overview.html.j2",
@@ -44,9 +49,14 @@ def overview(board: TheBoard) -> str:
 @router.get("/campaigns/{name}")
 def campaign(board: TheBoard, name: Name) -> str:
     """Return one campaign."""
+    campaign_of(board, name)
+    return board.cache.get(("campaign", name), lambda: _campaign(board, name))
+
+
+def _campaign(board: Board, name: str) -> str:
     document = campaign_of(board, name)
     line = board.line(document)
-    best = board.best(document.id, limit=200)
+    best = board.best(document.id, limit=60)
     systems = list(dict.fromkeys(c.chemsys for c in best if c.chemsys and 2 <= len(c.elements) <= 4))[:SYSTEMS]
     config = board.config(document)
     ends = board.ends(document.id)
@@ -59,6 +69,7 @@ def campaign(board: TheBoard, name: Name) -> str:
         config=config,
         target=[] if config is None else target_words(config),
         figures=list(figures.names(document, board)),
+        parities=[name for name in figures.PARITIES if board.store.statistics.pairs(document.id, name)],
         rounds=[
             {"summary": summary, "stages": funnel_of(ends, round_number=summary.number), "state": state}
             for summary, state in zip(board.rounds(document), document.rounds, strict=True)
@@ -117,7 +128,7 @@ def candidate(board: TheBoard, identifier: Id) -> str:
     )
 
 
-def _has_trajectory(board: Any, identifier: str | None) -> bool:
+def _has_trajectory(board: Board, identifier: str | None) -> bool:
     return identifier is not None and board.store.trajectories.get(identifier) is not None
 
 

@@ -36,6 +36,8 @@ JOB_STATES = (
     "ARCHIVED",
 )
 """States of FireWorks' jobs."""
+PAIRS = 2000
+"""Values of DFT that are compared with the potential's."""
 BIN = 0.02
 """Width of the bins of distances to the hull, eV/atom."""
 
@@ -85,6 +87,18 @@ class Work:
             return None
         hours = min(1.0, (self.last - self.first).total_seconds() / 3600.0)
         return self.recent / hours if hours > 0.0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A property of a candidate by the potential and by DFT, both in ``unit``; ``fidelity`` is that of DFT."""
+
+    candidate_id: str
+    formula: str
+    screened: float
+    computed: float
+    fidelity: str
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +189,33 @@ class Statistics:
             totals[name].recent = sum(done for end, done in pairs if latest - end <= timedelta(hours=1))
         return sorted(totals.values(), key=lambda total: (total.first is None, total.first, total.stage))
 
+    def pairs(self, campaign: str, name: str) -> list[Pair]:
+        """Return values of a property that both the potential and DFT gave, for one crystal and what DFT made of it."""
+        fidelity = {"$gte": "dft:", "$lt": "dft;"}
+        found = self._backend.find("properties", {"name": name, "fidelity": fidelity}, limit=PAIRS)
+        computed = {stored["structure_id"]: stored for stored in found}
+        made = self._backend.find("structures", {"_id": {"$in": list(computed)}}, fields=("parents",))
+        parents = {stored["_id"]: (stored.get("parents") or [stored["_id"]])[0] for stored in made}
+        mine = {"campaign": campaign, "relaxed_structure_id": {"$in": list(parents.values())}}
+        candidates = {
+            stored["relaxed_structure_id"]: stored
+            for stored in self._backend.find("candidates", mine, fields=("relaxed_structure_id", "formula_pretty"))
+        }
+        values = self._backend.find("properties", {"structure_id": {"$in": list(candidates)}, "name": name})
+        screened = {v["structure_id"]: v["value"] for v in values if v["fidelity"].startswith("mlip:")}
+        return [
+            Pair(
+                candidates[parent]["_id"],
+                str(candidates[parent].get("formula_pretty") or ""),
+                screened[parent],
+                computed[child]["value"],
+                computed[child]["fidelity"],
+                computed[child]["unit"],
+            )
+            for child, parent in sorted(parents.items())
+            if parent in candidates and parent in screened
+        ]
+
     def jobs(self, campaign: str | None = None) -> dict[str, dict[str, int]]:
         """Count the jobs of FireWorks by category (such as gpu or cpu) and state, of one campaign or of all."""
         keys = {"category": "$spec._category", "state": "$state"}
@@ -188,7 +229,6 @@ class Statistics:
             name = category if isinstance(category, str) else "any worker"
             counts.setdefault(name, {})[str(row["_id"].get("state"))] = row["count"]
         return {name: counts[name] for name in sorted(counts)}
-
 
     def failed_jobs(self, campaign: str | None = None, *, limit: int) -> list[FailedJob]:
         """Return jobs of FireWorks that failed, the latest first, with their tracebacks."""

@@ -17,8 +17,9 @@
     const answer = await fetch(address, { headers: { accept: "application/json" } });
     if (element.dataset.figure !== address) return; // another one was chosen meanwhile
     const content = await answer.json();
-    element.classList.toggle("empty", !answer.ok);
-    if (answer.ok) {
+    const filled = answer.ok && content.data.length > 0;
+    element.classList.toggle("empty", !filled);
+    if (filled) {
       if (element.querySelector(".note")) element.textContent = "";
       drawn.set(element, [address, content]);
       await draw(element, content);
@@ -27,7 +28,7 @@
       element.style.height = "";
       const note = document.createElement("p");
       note.className = "note";
-      note.textContent = content.detail;
+      note.textContent = content.detail || `${element.getAttribute("aria-label")}: nothing to show yet.`;
       element.replaceChildren(note);
     }
     element.dataset.ready = address;
