@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genmat.cli.session import session_of
+from genmat.cli.session import campaign_names, session_of
 from genmat.cli.terminal import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def status(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Campaign; all of them by default.", metavar="[NAME]")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Campaign; all of them by default.", metavar="[NAME]", autocompletion=campaign_names),
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:

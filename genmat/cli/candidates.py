@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genmat.cli.session import session_of
+from genmat.cli.session import campaign_names, session_of
 from genmat.cli.terminal import note, print_json, print_line, print_table
 from genmat.errors import InputError, did_you_mean
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genmat.database.candidates import CandidateQuery
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(help="Campaign.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(help="Campaign.", metavar="NAME", autocompletion=campaign_names)]
 Reverse = "-"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from genmat.cli.session import session_of
+from genmat.cli.session import campaign_names, session_of
 from genmat.cli.terminal import print_json, print_line
 from genmat.errors import InputError, did_you_mean
 
@@ -23,7 +23,7 @@ STDOUT = Path("-")
 
 def export(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Campaign.", metavar="NAME")],
+    name: Annotated[str, typer.Argument(help="Campaign.", metavar="NAME", autocompletion=campaign_names)],
     *,
     file_format: Annotated[str, typer.Option("--format", "-f", help="cif, extxyz, csv or json.")] = "cif",
     output: Annotated[

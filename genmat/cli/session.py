@@ -116,6 +116,23 @@ class Session:
             yield store
 
 
+def campaign_names(incomplete: str) -> list[str]:
+    """Return the campaigns whose names begin like a word; a shell that completes it shall see no error."""
+    from contextlib import suppress
+
+    from genmat.database.connection import has_database
+    from genmat.database.store import connect
+    from genmat.errors import GenmatError
+    from genmat.settings import Settings
+
+    with suppress(GenmatError):
+        settings = Settings.load()
+        if has_database(settings):
+            with connect(settings, read_only=True, time_limit=1.0) as store:
+                return [entry["id"] for entry in store.campaigns.project({}, ()) if entry["id"].startswith(incomplete)]
+    return []
+
+
 def session_of(context: Any) -> Session:
     """Return the session of a typer context."""
     session = context.obj
