@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -40,7 +41,6 @@ from workflows.run import create_campaign, run_campaign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CAMPAIGN = """
 name: salts
@@ -261,8 +261,7 @@ def fill_with_evil(store: Store) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Path:
-    """Return the folder of the pictures that CI keeps."""
-    from pathlib import Path
-
-    return Path(os.environ.get("PICTURES", "genmat-output/pictures"))
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the pictures; with the variable PICTURES they are kept there, for people to look at."""
+    kept = os.environ.get("PICTURES")
+    return Path(kept) if kept else tmp_path_factory.mktemp("pictures")

@@ -43,6 +43,9 @@
       }
   }, { rootMargin: "500px" });
   for (const element of document.querySelectorAll("[data-figure]")) watcher.observe(element);
+  addEventListener("beforeprint", () => {
+    for (const element of document.querySelectorAll("[data-figure]")) { watcher.unobserve(element); load(element); }
+  });
   dark.addEventListener("change", () => drawn.forEach(([, figure], element) => draw(element, figure)));
 
   // PNG and SVG of a figure.
