@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genmat.cli.terminal import print_line, print_table
+from genmat.cli.terminal import console, print_line, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,21 +13,34 @@ if TYPE_CHECKING:
     from genmat.database.summary import StageCounts
 
 
+BAR_WIDTH = 24
+"""Characters of the longest bar."""
+
+
 def print_funnel(stages: Sequence[StageCounts], *, title: str) -> None:
-    """Print a funnel as a table."""
+    """Print a funnel as a table, in a terminal with bars: what is left of those that the first stage judged."""
+    most = max((counts.judged for counts in stages), default=0)
+    drawn = console().is_terminal
     rows = [
         [
             counts.stage.replace("_", " "),
             counts.judged,
             counts.passed,
+            *([bar(counts.passed / most)] if drawn else []),
             ", ".join(f"{number} {reason}" for reason, number in counts.fallen.items()),
         ]
         for counts in stages
     ]
     if rows:
-        print_table(["stage", "judged", "passed", "fell"], rows, title=title)
+        print_table(["stage", "judged", "passed", *([""] if drawn else []), "fell"], rows, title=title)
     else:
         print_line(f"{title}: no candidate yet")
+
+
+def bar(share: float) -> str:
+    """Return a bar for a share between 0 and 1, to an eighth of a character."""
+    eighths = round(8 * BAR_WIDTH * share)
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 CANDIDATE_COLUMNS = ("rank", "id", "formula", "space group", "E_hull eV/atom", "round", "stage", "reason", "template")
