@@ -178,8 +178,8 @@ def activity(board: TheBoard, identifier: Id) -> ActivityDocument:
 
 @router.get("/models")
 def models(board: TheBoard) -> ModelsAnswer:
-    """List the registered models."""
-    return ModelsAnswer(models=board.store.models.find(sort=(("_id", 1),), limit=500))
+    """List the models that come with genmat and those of the database, with their metrics."""
+    return ModelsAnswer(models=board.models())
 
 
 @router.get("/failures")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genmat.campaign import Campaign
 from genmat.dashboard.cache import Cache
 from genmat.database.candidates import CandidateQuery
+from genmat.database.models import packaged_models
 from genmat.database.statistics import funnel_of
 from genmat.database.summary import owner_of, rounds_planned, state_of
 from genmat.errors import GenmatError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from genmat.database.documents import ActivityDocument, CampaignDocument, CandidateDocument
+    from genmat.database.documents import ActivityDocument, CampaignDocument, CandidateDocument, ModelDocument
     from genmat.database.statistics import End, RelaxedCandidate, Work
     from genmat.database.store import Store
     from genmat.database.summary import StageCounts
@@ -36,6 +37,8 @@ CAMPAIGNS = 200
 """Campaigns of the overview, the latest first."""
 FAILURES = 50
 """Failures that a page shows."""
+MODELS = 500
+"""Registered models that a page shows."""
 HULL_CANDIDATES = 100
 """Accepted candidates in one hull diagram, the nearest to the hull."""
 
@@ -220,6 +223,11 @@ class Board:
         query = CandidateQuery(campaign=campaign, status="accepted")
         having = {**query.criteria, "rank": {"$gt": 0}}
         return self.store.candidates.find(having, sort=(("rank", 1), ("_id", 1)), limit=limit)
+
+    def models(self) -> list[ModelDocument]:
+        """Return the models that come with genmat and those of the database."""
+        packaged = self.cache.keep("packaged models", packaged_models)
+        return [*self.store.models.find(sort=(("_id", 1),), limit=MODELS), *packaged]
 
     def failures(self, campaign: str | None = None) -> list[ActivityDocument]:
         """Return activities that failed, the latest rounds first."""

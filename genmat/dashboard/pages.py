@@ -135,7 +135,7 @@ def _has_trajectory(board: Board, identifier: str | None) -> bool:
 @router.get("/models")
 def models(board: TheBoard) -> str:
     """Return the registered models."""
-    return render("models.html.j2", models=board.store.models.find(sort=(("_id", 1),), limit=500), live=False)
+    return render("models.html.j2", models=board.models(), live=False)
 
 
 @router.get("/provenance/{identifier}")

@@ -148,6 +148,14 @@ def test_powder_pattern_and_relaxation_have_data(served, accepted):
     assert max(pattern["data"][0]["y"]) == pytest.approx(100)
 
 
+def test_models_are_listed_with_their_metrics(served):
+    models = {model["id"]: model for model in served.get("/api/v1/models").json()["models"]}
+    assert models["chgnet-0.3.0"]["energy_scale"]
+    assert models["genmat-foundation-built-in"]["metrics"]
+    page = served.get("/models").text
+    assert all(identifier in page for identifier in models)
+
+
 def test_what_does_not_exist_is_told_with_the_nearest_name(served):
     answer = served.get("/campaigns/slats")
     assert answer.status_code == 404
