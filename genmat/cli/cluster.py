@@ -120,12 +120,17 @@ def _site(session: Session) -> dict[str, Any]:
 
 
 def _check_secrets(session: Session, *, local: bool) -> None:
-    """Refuse to dispatch with an address that workers could only get through the scheduler's own files."""
+    """Refuse a password that others may read, or that workers could only get through the scheduler's own files."""
+    from genmat.settings import config_file
+
     source = session.settings.sources(**session.flags)["database_uri"]
     uri = session.settings.database_uri
-    if not local and uri is not None and source.startswith("GENMAT_") and "@" in uri.get_secret_value():
-        from genmat.settings import config_file
-
+    if uri is None or "@" not in uri.get_secret_value():
+        return
+    if source == str(config_file()) and config_file().stat().st_mode & 0o077:
+        msg = f"{config_file()} holds a password and can be read by others: chmod 600 {config_file()}"
+        raise InputError(msg)
+    if not local and source.startswith("GENMAT_"):
         msg = (
             "GENMAT_DATABASE_URI holds a password, and schedulers write the environment of jobs to disk: put "
             f"database_uri into {config_file()} (chmod 600), where workers find it too"

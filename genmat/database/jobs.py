@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobflow.core.store import JobStore
 from maggma.stores.mongolike import MemoryStore, MongoStore
+from pymongo import WriteConcern
 
 if TYPE_CHECKING:
     from genmat.database.session import Session
@@ -22,11 +23,23 @@ _PIECE = 8_000_000  # bytes
 
 
 class SessionCollection:
-    """A pymongo collection each of whose calls is retried while the database is away."""
+    """A pymongo collection each of whose calls is retried while the database is away.
 
-    def __init__(self, session: Session, name: str) -> None:
+    Parameters
+    ----------
+    session
+        Database.
+    name
+        Collection.
+    durable
+        Whether writes wait for the server's journal.
+    """
+
+    def __init__(self, session: Session, name: str, *, durable: bool = True) -> None:
         self.session = session
         self.name = name
+        # What a crash of the server can undo is done again: FireWorks' states, not results.
+        self._options = {} if durable else {"write_concern": WriteConcern(w=1)}
         self.database = SimpleNamespace(name=session.database_name)
 
     def __getattr__(self, attribute: str) -> Any:
@@ -35,7 +48,7 @@ class SessionCollection:
             arguments = tuple(list(value) if isinstance(value, Iterator) else value for value in arguments)
 
             def action(database: Any) -> Any:
-                result = getattr(database[self.name], attribute)(*arguments, **options)
+                result = getattr(database.get_collection(self.name, **self._options), attribute)(*arguments, **options)
                 # A cursor is read here, where a lost connection is still noticed and mended.
                 return iter(list(result)) if attribute in {"find", "aggregate"} else result
 

@@ -112,7 +112,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         self.user_indices: list[str] = []
         self.wf_user_indices: list[str] = []
         for collection in ("fireworks", "launches", "offline_runs", "fw_id_assigner", "workflows"):
-            setattr(self, collection, SessionCollection(session, collection))
+            setattr(self, collection, SessionCollection(session, collection, durable=False))
         self.gridfs_fallback = None if session.read_only else session.run(lambda base: GridFS(base, "fw_gridfs"))
         self.backup_launch_data: dict[int, Any] = {}
         self.backup_fw_data: dict[int, Any] = {}
