@@ -9,7 +9,7 @@ from genmat.database.candidates import CandidateQuery
 from genmat.database.statistics import funnel_of
 from genmat.database.store import connect
 from genmat.database.summary import state_of
-from genmat.errors import CampaignError, MissingReferenceError
+from genmat.errors import CampaignError, GenmatError, MissingReferenceError
 from genmat.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ class Campaign:
     def __init__(self, name: str, *, settings: Settings | None = None) -> None:
         self._settings = settings or Settings.load()
         self._store = connect(self._settings, read_only=True)
-        self.name = self._store.campaigns.require(name).id
+        try:
+            self.name = self._store.campaigns.require(name).id
+        except GenmatError:
+            self._store.close()
+            raise
 
     def __repr__(self) -> str:
         """Return name, state and counts in one line."""

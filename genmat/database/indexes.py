@@ -29,6 +29,7 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "campaigns": (("state",), ("schema_version",)),
     "provenance": (
         ("campaign", "round", "stage", "state"),
+        ("state", "campaign", "round"),
         ("generated",),
         ("used",),
         ("schema_version",),
