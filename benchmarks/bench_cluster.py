@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -163,6 +162,19 @@ def documents(store: Store, n: int) -> None:
     print(f"candidates written by one worker: {n / (time.perf_counter() - started):.0f} a second ({n} of them)")
 
 
+MEASURE = """
+import os, subprocess, sys, time
+best, memory = 1e9, 0
+for _ in range(3):
+    started = time.perf_counter()
+    process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    best, memory = min(best, time.perf_counter() - started), max(memory, usage.ru_maxrss)
+print(f"{best:.2f} s, {memory / 1024:.0f} MB (best of three, exit {os.waitstatus_to_exitcode(status)})")
+"""
+"""Runs a command; in a process of its own, because Linux counts the memory of the one that forked."""
+
+
 def commands(folder: Path) -> None:
     """Start commands as a login node does; wall time and largest memory."""
     (folder / "campaign.yaml").write_text(CAMPAIGN.format(n=100).replace("bench", "small"), encoding="utf-8")
@@ -172,17 +184,9 @@ def commands(folder: Path) -> None:
         ("genmat status of all", ["status"]),
         ("genmat status of the large campaign", ["status", "bench"]),
     ):
-        seconds, memory = [], 0.0
-        for _ in range(3):
-            started = time.perf_counter()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "genmat.cli", *arguments], env=environment, cwd=folder, stdout=subprocess.DEVNULL
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            seconds.append(time.perf_counter() - started)
-            memory = max(memory, usage.ru_maxrss / 1024)
-        print(f"{name}: {min(seconds):.2f} s, {memory:.0f} MB (best of three, exit {process.returncode})")
+        command = [sys.executable, "-c", MEASURE, sys.executable, "-m", "genmat.cli", *arguments]
+        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=True)
+        print(f"{name}: {done.stdout.strip()}", flush=True)
 
 
 def main() -> None:
@@ -200,8 +204,6 @@ def main() -> None:
             orchestration(store, settings, n_jobs=100, n_chunks=10)
             documents(store, chosen.candidates)
             commands(folder)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"this process: {own:.0f} MB")
 
 
 if __name__ == "__main__":

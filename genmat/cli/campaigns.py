@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from genmat.cli.session import campaign_names, session_of
-from genmat.cli.terminal import print_json, print_line, print_table
+from genmat.cli.session import Session, campaign_names, session_of
+from genmat.cli.terminal import console, print_json, print_line, print_table
+from genmat.errors import InputError
 
 if TYPE_CHECKING:
     from genmat.database.documents import CampaignDocument
     from genmat.database.store import Store
 
+WATCH_INTERVAL = 5.0
+"""Time between two looks, s."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -23,19 +27,38 @@ def status(
         typer.Argument(help="Campaign; all of them by default.", metavar="[NAME]", autocompletion=campaign_names),
     ] = None,
     *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every few seconds until it ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show where campaigns stand: state, rounds, funnel, who runs them.
 
-    Example: genmat status quickstart
+    Example: genmat status quickstart --watch
     """
     session = session_of(context)
-    if name is None:
+    if watch:
+        _watch(session, name, as_json=as_json)
+    elif name is None:
         with session.reader() as store:
             _print_all(store, as_json=as_json)
     else:
         with session.reader_of(name) as opened:
             _print_one(opened, name, as_json=as_json)
+
+
+def _watch(session: Session, name: str | None, *, as_json: bool) -> None:
+    """Print the state of one campaign until it ends or somebody has seen enough."""
+    if name is None:
+        msg = "--watch needs the name of a campaign: genmat status NAME --watch"
+        raise InputError(msg)
+    screen = console()
+    while True:
+        with session.reader_of(name) as store:
+            if screen.is_terminal:
+                screen.clear()
+            _print_one(store, name, as_json=as_json)
+            if store.campaigns.require(name).state in {"finished", "failed", "cancelled"}:
+                return
+        time.sleep(WATCH_INTERVAL)
 
 
 def _print_all(store: Store | None, *, as_json: bool) -> None:

@@ -305,3 +305,12 @@ def test_reconcile_and_retry_speak_json(place: Place, store):
     refused = place.genmat("pause", "jobs", check=False)
     assert refused.returncode == 2
     assert "campaign 'jobs' is cancelled, expected one that is created or running or paused" in refused.stderr
+
+
+def test_watching_ends_with_the_campaign(place: Place, store):
+    enqueue(store, {"a": effect_job("a")})
+    config = {"name": "jobs", "target": {"chemistry": {"elements": ["Li", "O"]}}}
+    store.launchpad()._session.update("campaigns", [({"_id": "jobs"}, {"$set": {"config": config}})])
+    store.campaigns.set_state("jobs", CampaignState.CANCELLED)
+    assert "campaign jobs: cancelled" in place.genmat("status", "jobs", "--watch").stdout
+    assert "--watch needs the name of a campaign" in place.genmat("status", "--watch", check=False).stderr
