@@ -112,6 +112,9 @@ class Settings(BaseSettings):
         description="SMTP server for that, host or host:port",
     )
     trajectories: int = Field(default=5000, ge=0, description="Relaxation trajectories kept, the latest; 0 keeps none")
+    dft_folder: AbsolutePath | None = Field(
+        default=None, description="Folder that keeps the raw files of first-principles runs; default: none are kept"
+    )
     log_level: LogLevel = Field(default=LogLevel.WARNING, description="debug, info, warning or error")
 
     @classmethod

@@ -13,7 +13,7 @@ from genmat.models.potentials import get_potential
 from genmat.screening.ranking import Survivor, rank
 from genmat.screening.ssun import DrawOutcome, SsunDefinition, outcome_from_verdicts, ssun
 from genmat.screening.verdict import Reason, Stage, Verdict
-from workflows.chunk import DONE, GENERATE, PRESCREEN, RELAX
+from workflows.chunk import DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
 from workflows.planning import plan_prescreen
 from workflows.session import current_reference
 
@@ -72,7 +72,9 @@ def close_prescreen(store: Store, campaign: Campaign, document: CampaignDocument
         "accepted": sum(candidate.status is CandidateStatus.ACCEPTED for candidate in mine),
     }
     report = ssun([_outcome(store, c, repeats) for c in mine], definition=_definition(campaign, document, state))
-    update = {"phase": DONE, "counts": dict(counts), "ssun": report.to_dict(), "finished_at": utc_now()}
+    update: dict[str, object] = {"phase": VALIDATE, "counts": dict(counts), "ssun": report.to_dict()}
+    if campaign.validation is None:
+        update |= {"phase": DONE, "finished_at": utc_now()}
     store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=PRESCREEN)
 
 
@@ -200,7 +202,7 @@ def _rank(store: Store, campaign: Campaign, state: RoundState) -> None:
     survivors = [
         candidate
         for candidate in _candidates(store, campaign.name, last_round=state.round)
-        if _passed(candidate, Stage.UNIQUENESS_RELAXED)
+        if _passed(candidate, Stage.UNIQUENESS_RELAXED) and candidate.status is not CandidateStatus.REJECTED
     ]
     accepted = {c.id: Verdict.accept(Stage.RANK) for c in survivors if not _judged(c, Stage.RANK)}
     _record(store, state, accepted, status=CandidateStatus.ACCEPTED)

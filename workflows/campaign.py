@@ -10,10 +10,11 @@ from jobflow.core.job import job
 from jobflow.core.maker import Maker
 
 from workflows.advance import advance
-from workflows.chunk import GENERATE
+from workflows.chunk import GENERATE, VALIDATE
 from workflows.generate import GenerateMaker
 from workflows.prescreen import PrescreenMaker
 from workflows.session import current_store
+from workflows.validate import ValidateMaker
 
 if TYPE_CHECKING:
     from workflows.chunk import Chunk
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class CampaignMaker(Maker):
     """Do one chunk of a campaign and advance it.
 
-    1. the jobs of :class:`GenerateMaker` or :class:`PrescreenMaker`;
+    1. the jobs of :class:`GenerateMaker`, :class:`PrescreenMaker` or :class:`ValidateMaker`;
     2. ``advance``: if this was the last chunk of its phase, close the phase.
 
     A campaign is many such flows. The barrier between phases is a question to the database, not an edge of a graph.
@@ -32,10 +33,12 @@ class CampaignMaker(Maker):
     name: str = "campaign"
     generate_maker: GenerateMaker = field(default_factory=GenerateMaker)
     prescreen_maker: PrescreenMaker = field(default_factory=PrescreenMaker)
+    validate_maker: ValidateMaker = field(default_factory=ValidateMaker)
 
     def make(self, chunk: Chunk) -> Flow:
         """Return the flow of a chunk."""
-        maker = self.generate_maker if chunk.phase == GENERATE else self.prescreen_maker
+        makers: dict[str, Maker] = {GENERATE: self.generate_maker, VALIDATE: self.validate_maker}
+        maker: Any = makers.get(chunk.phase, self.prescreen_maker)
         work = maker.make(chunk)
         step = advance_job(chunk.campaign, work.output)
         return Flow([work, step], output=step.output, name=f"{chunk.campaign}-{chunk.round}-{chunk.phase}")

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GENERATE, PRESCREEN, DONE = "generate", "prescreen", "done"
-"""Phases of a round; the first two have chunks."""
+GENERATE, PRESCREEN, VALIDATE, DONE = "generate", "prescreen", "validate", "done"
+"""Phases of a round; all but the last have chunks."""
 RELAX, ASSESS = "relax", "assess"
 """Stages of the two activities of a prescreening chunk; that of a generation chunk is called like its phase."""
+COMPETE, SELECT = "compete", "select_validation"
+"""Stages of validation besides the one called like the phase: a competing phase, and who is computed and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Work:
-    """What a job has at hand while it works on a chunk; ``generated`` and ``counts`` are what it reports."""
+    """What a job has at hand while it works on a chunk; ``generated``, ``counts`` and ``found`` are what it reports."""
 
     store: Store
     activity: ActivityDocument
@@ -60,6 +62,7 @@ class Work:
     campaign: Campaign
     generated: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
 
     @property
     def round_state(self) -> RoundState:
@@ -120,4 +123,5 @@ def attempt(activity_id: str) -> Iterator[Work]:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         store.provenance.fail(activity_id, current.id, error=reason)
         raise
-    store.provenance.complete(activity_id, current.id, generated=work.generated, counts=work.counts)
+    fields = {"parameters": {**activity.parameters, **work.found}} if work.found else None
+    store.provenance.complete(activity_id, current.id, generated=work.generated, counts=work.counts, fields=fields)

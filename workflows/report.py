@@ -12,6 +12,8 @@ from genmat.errors import GenmatError, MissingReferenceError, StorageError
 from genmat.interop.export import collect_crystals, select_candidates, to_cif, to_csv, to_extxyz
 from genmat.interop.io import write_text
 from genmat.screening.ssun import SsunDefinition
+from genmat.screening.verdict import Stage
+from workflows.chunk import SELECT
 from workflows.session import current_reference
 
 if TYPE_CHECKING:
@@ -108,6 +110,7 @@ def campaign_report(
         attribution="" if reference is None else reference.metadata.attribution,
         systems=tuple(systems),
         note=note,
+        passed_over=_passed_over(store, document.id),
     )
 
 
@@ -135,7 +138,15 @@ def _candidate(
         n_atoms=candidate.nsites,
         structure=None if crystal is None else crystal.structure,
         cif="" if crystal is None else to_cif(crystal),
+        validation=next((dict(v.values) for v in candidate.verdicts if v.stage == Stage.VALIDATE), {}),
     )
+
+
+def _passed_over(store: Store, name: str) -> dict[str, str]:
+    """Return why accepted candidates were not validated, by id."""
+    found = store.provenance.find({"campaign": name, "stage": SELECT})
+    reasons: Any = [activity.parameters.get("passed_over") or {} for activity in found]
+    return {str(key): str(value) for part in reasons for key, value in part.items()}
 
 
 def _space_groups(store: Store, candidates: Sequence[CandidateDocument]) -> dict[str, int | None]:

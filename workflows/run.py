@@ -13,11 +13,13 @@ from genmat.database.documents import CampaignDocument, CampaignState, ModelDocu
 from genmat.errors import CampaignError, GenmatError
 from genmat.models.potentials import get_potential
 from workflows.advance import advance
+from workflows.chunk import ASSESS, COMPETE, GENERATE, PRESCREEN, VALIDATE
 from workflows.planning import campaign_generator
 from workflows.session import n_cores, use_store, use_workers
+from workflows.validate import campaign_engine, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from genmat.database.store import Store
     from workflows.chunk import Chunk
@@ -45,9 +47,13 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
         If the name is taken by another configuration, or the generator cannot meet the target.
     PotentialError
         If the potential is unknown or its weights are missing or altered.
+    EngineError
+        If the engine of the validation cannot run here.
     """
     potential = get_potential(campaign.screen.potential)
     potential.check_weights()
+    if campaign.validation is not None:
+        campaign_engine(campaign.validation).check()
     generator = campaign_generator(campaign)
     generator.check_target(campaign.target)
     for warning in generator.provenance(campaign.target).get("warnings", ()):
@@ -107,28 +113,38 @@ def run_campaign(
         store.campaigns.set_state(name, CampaignState.RUNNING)
         try:
             while chunks := advance(store, name):
-                _run_chunks(store, chunks, n_rounds=campaign.learn.rounds, report=report)
+                _run_chunks(store, chunks, n_rounds=campaign.learn.rounds, workers=count, report=report)
         except GenmatError as err:
             store.campaigns.set_state(name, CampaignState.FAILED, error=str(err))
             raise
     return store.campaigns.require(name)
 
 
-def _run_chunks(store: Store, chunks: list[Chunk], *, n_rounds: int, report: Callable[[Progress], None] | None) -> None:
-    """Run the flows of some chunks of one phase, one after another; each of them may use all workers."""
+_COUNTED = {GENERATE: (GENERATE,), PRESCREEN: (ASSESS,), VALIDATE: (COMPETE, VALIDATE)}
+"""Stages whose activities are the chunks of a phase."""
+
+
+def _run_chunks(
+    store: Store,
+    chunks: list[Chunk],
+    *,
+    n_rounds: int,
+    workers: int,
+    report: Callable[[Progress], None] | None,
+) -> None:
+    """Run the flows of some chunks of one phase: one after another with all workers, or calculations side by side."""
     from jobflow.managers.local import run_locally
 
     from workflows.campaign import CampaignMaker
 
     first = chunks[0]
-    stage = "generate" if first.phase == "generate" else "assess"
-    total = store.provenance.count({"campaign": first.campaign, "round": first.round, "stage": stage})
+    criteria = {"campaign": first.campaign, "round": first.round}
+    total = sum(store.provenance.count({**criteria, "stage": stage}) for stage in _COUNTED[first.phase])
     done = total - len(chunks)
     job_store = store.job_store()
     maker = CampaignMaker()
-    for chunk in chunks:
-        if report is not None:
-            report(Progress(chunk.round, n_rounds, chunk.phase, done, total))
+
+    def work(chunk: Chunk) -> None:
         flow = maker.make(chunk)
         try:
             run_locally(flow, log=False, store=job_store, create_folders=False, raise_immediately=True)
@@ -141,6 +157,16 @@ def _run_chunks(store: Store, chunks: list[Chunk], *, n_rounds: int, report: Cal
                 f"({type(err).__name__}: {first_line}); nothing is lost, continue with: genmat resume {chunk.campaign}"
             )
             raise CampaignError(msg) from err
+
+    def say() -> None:
+        if report is not None:
+            report(Progress(first.round, n_rounds, first.phase, done, total))
+
+    say()
+    if first.phase == VALIDATE:
+        ended: Iterable[object] = side_by_side(work, chunks, workers=workers)
+    else:
+        ended = map(work, chunks)
+    for _ in ended:
         done += 1
-    if report is not None:
-        report(Progress(first.round, n_rounds, first.phase, done, total))
+        say()

@@ -36,6 +36,11 @@ def _base(reference: Reference) -> tuple[Hull, NoveltyIndex]:
     return reference.hull(), NoveltyIndex(reference)
 
 
+def base_hull(reference: Reference) -> Hull:
+    """Return the hull of a reference alone; made once a process."""
+    return _base(reference)[0]
+
+
 def load_snapshot(store: Store, record: SnapshotRecord) -> Snapshot:
     """Return the hull and the novelty index that a snapshot stands for."""
     reference = current_reference()

@@ -164,6 +164,35 @@ class Screen(CampaignModel):
     )
 
 
+class Validation(CampaignModel):
+    """Which survivors are computed from first principles, and by what."""
+
+    engine: Literal["gpaw", "vasp"] = Field(
+        default="gpaw",
+        description="Program that computes: gpaw (open, one core a structure) or vasp (through atomate2).",
+    )
+    top: Annotated[Count, Field(le=10_000)] = Field(
+        default=3, description="Candidates in each round: the best, with at most two of one chemical system."
+    )
+    audit: Annotated[int, Strict()] = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Further candidates in each round, drawn at random from all accepted ones: an unbiased precision.",
+    )
+    hull_tolerance: Number = Field(
+        default=0.1, ge=0, le=1, description="Largest energy above the competing phases that confirms, eV/atom."
+    )
+    max_core_hours: Number | None = Field(
+        default=None,
+        gt=0,
+        description="Expected cost of each round, competing phases included, core hours; null for no limit.",
+    )
+    max_hours_each: Number = Field(
+        default=24.0, gt=0, le=1000, description="Wall time of one structure before it is given up, hours."
+    )
+
+
 class Learn(CampaignModel):
     """How a round changes the next one."""
 
@@ -208,8 +237,8 @@ class Campaign(CampaignModel):
     target: Target = Field(default=Target(), description="What to look for.")
     generate: Generate = Field(default=Generate(), description="How candidates are proposed.")
     screen: Screen = Field(default=Screen(), description="How candidates are sieved.")
-    validation: None = Field(
-        default=None, alias="validate", description="First-principles validation of survivors: null, none is run."
+    validation: Validation | None = Field(
+        default=None, alias="validate", description="First-principles validation of survivors; null: none is run."
     )
     learn: Learn = Field(default=Learn(), description="How a round changes the next one.")
     budget: Budget = Field(default=Budget(), description="Where the campaign stops.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from genmat.cli import (
+    archiving,
     bench,
     campaigns,
     candidates,
@@ -22,6 +23,7 @@ from genmat.cli import (
     serving,
     starting,
     training,
+    validating,
 )
 from genmat.cli.session import Session
 
@@ -76,6 +78,7 @@ app.command("pause", rich_help_panel=_CLUSTER)(cluster.pause)
 app.command("cancel", rich_help_panel=_CLUSTER)(cluster.cancel)
 app.command("reconcile", rich_help_panel=_CLUSTER)(cluster.reconcile)
 app.command("sample", rich_help_panel=_WORK)(sampling.sample)
+app.command("validate", rich_help_panel=_WORK)(validating.validate)
 app.command("init", rich_help_panel=_WORK)(starting.init)
 app.command("schema", rich_help_panel=_WORK)(starting.schema)
 app.command("status", rich_help_panel=_LOOK)(campaigns.status)
@@ -85,6 +88,8 @@ app.command("show", rich_help_panel=_LOOK)(documents.show)
 app.command("why", rich_help_panel=_LOOK)(documents.why)
 app.command("export", rich_help_panel=_LOOK)(exporting.export)
 app.command("serve", rich_help_panel=_LOOK)(serving.serve)
+app.command("backup", rich_help_panel=_MACHINE)(archiving.backup)
+app.command("restore", rich_help_panel=_MACHINE)(archiving.restore)
 app.command("doctor", rich_help_panel=_MACHINE)(doctor.doctor)
 app.add_typer(data.app, name="data", rich_help_panel=_MACHINE)
 app.add_typer(bench.app, name="bench", rich_help_panel=_MACHINE)

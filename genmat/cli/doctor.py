@@ -161,6 +161,19 @@ def _weights(_settings: Settings) -> tuple[bool, str]:
     return True, f"{', '.join(texts)}: files have the known SHA-256"
 
 
+def _engine(name: str) -> Callable[[Settings], tuple[bool | None, str]]:
+    def test(_settings: Settings) -> tuple[bool | None, str]:
+        from genmat.errors import EngineError
+        from genmat.validation.registry import get_engine
+
+        try:
+            return True, get_engine(name).check()
+        except EngineError as err:
+            return None, f"{err}; campaigns run without validation by it"
+
+    return test
+
+
 def _data_folder(settings: Settings) -> tuple[bool, str]:
     from genmat.interop.io import check_writable
 
@@ -186,4 +199,6 @@ _TESTS: dict[str, Callable[[Settings], tuple[bool | None, str]]] = {
     "database": _database,
     "potential weights": _weights,
     "reference": _reference,
+    "gpaw": _engine("gpaw"),
+    "vasp": _engine("vasp"),
 }

@@ -59,6 +59,9 @@ class ReportedCandidate:
         Relaxed crystal, where the page shows it.
     cif
         The same as CIF; empty where the page does not show it.
+    validation
+        What first principles found: energies in eV/atom, others in the units of ``genmat validate``; empty if not
+        computed.
     """
 
     id: str
@@ -77,6 +80,7 @@ class ReportedCandidate:
     n_atoms: int | None = None
     structure: Structure | None = None
     cif: str = ""
+    validation: Mapping[str, float | str] = field(default_factory=dict)
 
     def verdict(self, stage: str) -> StageVerdict | None:
         """Return what a stage decided; ``None`` if it did not look."""
@@ -211,6 +215,8 @@ class CampaignReport:
         Chemical systems of the best candidates.
     note
         Why there is no hull diagram; empty if there are some, or nothing to show.
+    passed_over
+        Why candidates were not validated, by id.
     """
 
     campaign: Campaign
@@ -223,6 +229,13 @@ class CampaignReport:
     attribution: str = ""
     systems: tuple[HullSystem, ...] = ()
     note: str = ""
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def validated(self) -> list[ReportedCandidate]:
+        """Candidates that first principles were asked about, confirmed ones first, best first."""
+        asked = [c for c in self.candidates if c.validation]
+        return sorted(asked, key=lambda c: (not c.has_passed("validate"), c.rank or 0, c.id))
 
     @property
     def accepted(self) -> list[ReportedCandidate]:

@@ -50,6 +50,7 @@ STAGE_TITLES = {
     Stage.TARGET: "On target",
     Stage.UNIQUENESS_RELAXED: "Unique after relaxation",
     Stage.RANK: "Ranked",
+    Stage.VALIDATE: "Confirmed by first principles",
 }
 """Names of the stages, as what a candidate is that passes them."""
 

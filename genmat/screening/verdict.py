@@ -24,6 +24,7 @@ class Stage(StrEnum):
     TARGET = "target"
     UNIQUENESS_RELAXED = "uniqueness_relaxed"
     RANK = "rank"
+    VALIDATE = "validate"
 
     @property
     def order(self) -> int:
@@ -57,6 +58,8 @@ class Reason(StrEnum):
     OFF_TARGET = "off_target"
     PROPERTY_FAILED = "property_failed"
     DUPLICATE_AFTER_RELAXATION = "duplicate_after_relaxation"
+    NOT_CONFIRMED = "not_confirmed"
+    VALIDATION_FAILED = "validation_failed"
     JOB_FAILED = "job_failed"
 
     @property
@@ -88,6 +91,8 @@ _TEXTS = {
     Reason.KNOWN_AFTER_RELAXATION: "the relaxed crystal is known",
     Reason.OFF_TARGET: "a property is outside the target",
     Reason.PROPERTY_FAILED: "a target property could not be computed",
+    Reason.NOT_CONFIRMED: "first principles put it too far above its competing phases",
+    Reason.VALIDATION_FAILED: "the first-principles calculation gave no result",
     Reason.DUPLICATE_AFTER_RELAXATION: "another candidate relaxed to the same crystal",
     Reason.JOB_FAILED: "the job that should judge it failed again and again",
 }

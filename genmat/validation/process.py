@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from genmat.errors import EngineError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -46,6 +48,11 @@ def run_group(
         The program's whole environment.
     log
         File in ``folder`` for what it prints.
+
+    Raises
+    ------
+    EngineError
+        If :func:`end_running` stopped it: an interruption is no outcome.
     """
     started = time.monotonic()
     with (folder / log).open("wb") as file:
@@ -58,6 +65,7 @@ def run_group(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        _running.add(process.pid)
         try:
             code: int | None = process.wait(timeout=max_seconds)
         except subprocess.TimeoutExpired:
@@ -65,11 +73,26 @@ def run_group(
         finally:
             end_group(process.pid)
             process.wait()
+            was_stopped = process.pid not in _running
+            _running.discard(process.pid)
+    if was_stopped:
+        msg = f"{command[0]} was stopped before its end"
+        raise EngineError(msg)
     with (folder / log).open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - _TAIL))
         said = file.read().decode("utf-8", errors="replace")
     return Ended(code, time.monotonic() - started, said)
+
+
+_running: set[int] = set()
+"""Groups that run now."""
+
+
+def end_running() -> None:
+    """End every program that :func:`run_group` runs in this process."""
+    while _running:
+        end_group(_running.pop())
 
 
 def end_group(group: int) -> None:

@@ -9,7 +9,7 @@ from genmat.errors import EngineError, did_you_mean
 if TYPE_CHECKING:
     from genmat.validation.engine import Engine
 
-ENGINES = ("gpaw",)
+ENGINES = ("gpaw", "vasp")
 
 
 def get_engine(name: str) -> Engine:
@@ -24,6 +24,10 @@ def get_engine(name: str) -> Engine:
         from genmat.validation.gpaw import Gpaw
 
         return Gpaw()
+    if name == "vasp":
+        from genmat.validation.vasp import Vasp
+
+        return Vasp()
     hint = did_you_mean(name, ENGINES) or f" Engines are: {', '.join(ENGINES)}"
     msg = f"unknown engine {name!r}.{hint}"
     raise EngineError(msg)

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from genmat.cli.app import app
 
-VERBS = ("run", "resume", "status", "list", "show", "why", "top", "export", "doctor", "init", "schema")
+VERBS = ("run", "resume", "status", "list", "show", "why", "top", "export", "doctor", "init", "schema", "validate")
 GROUPS = {
     "data": ("show", "build-reference"),
     "train": ("pretrain", "finetune", "generator"),

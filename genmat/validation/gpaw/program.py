@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import re
 import sys
@@ -87,7 +88,11 @@ def calculate(job: dict[str, Any], log: Path) -> dict[str, Any]:
     try:
         atoms.calc = calculator(job["relax_density"])
         n_steps = _relax(atoms, job, fmax, stress)
-        atoms.calc = calculator(job["static_density"], convergence={"bands": "CBM+0.2"})
+        # One band above the filled ones is converged too, for the gap; those above it carry its error.
+        moment = abs(atoms.calc.get_magnetic_moment()) if is_magnetic else 0.0
+        filled = math.ceil((atoms.calc.get_number_of_electrons() + moment) / 2 - 1e-6)
+        bands = {"nbands": math.ceil(1.2 * filled) + 4, "convergence": {"bands": filled + 1}}
+        atoms.calc = calculator(job["static_density"], **bands)
         energy = float(atoms.get_potential_energy(force_consistent=False))
         outcome = {
             "energy": energy,

@@ -1,0 +1,72 @@
+"""Deviations: what first principles say about the geometry and the energy of a potential."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
+
+BOND_FACTOR = 1.25
+"""Two atoms are bonded if closer than this times the sum of their covalent radii (dimensionless)."""
+LONGEST_BOND = 4.0
+"""Cut-off of the neighbour search, Å."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeometryDeviation:
+    """How a relaxed crystal differs from the one that it started as.
+
+    Parameters
+    ----------
+    rmsd
+        Root mean square displacement of the atoms, Å, in the mean cell and without their common drift.
+    volume_change
+        V/V0 - 1 (dimensionless).
+    longest_axis_change
+        Largest |l/l0 - 1| of the three cell lengths (dimensionless).
+    bonds_changed
+        Share of sites whose number of bonded neighbours differs.
+    """
+
+    rmsd: float
+    volume_change: float
+    longest_axis_change: float
+    bonds_changed: float
+
+
+def geometry_deviation(start: Structure, relaxed: Structure) -> GeometryDeviation:
+    """Return how a relaxation changed a crystal; sites must be in one order.
+
+    Raises
+    ------
+    ValueError
+        If the sites do not correspond.
+    """
+    import numpy as np
+
+    if [site.specie for site in start] != [site.specie for site in relaxed]:
+        msg = f"sites of {start.formula} and {relaxed.formula} do not correspond"
+        raise ValueError(msg)
+    shift = relaxed.frac_coords - start.frac_coords
+    shift -= np.round(shift)
+    shift -= shift.mean(axis=0)
+    cell = (start.lattice.matrix + relaxed.lattice.matrix) / 2
+    rmsd = math.sqrt(float(((shift @ cell) ** 2).sum(axis=1).mean()))
+    lengths = np.asarray(relaxed.lattice.abc) / np.asarray(start.lattice.abc)
+    before, after = _coordination(start), _coordination(relaxed)
+    changed = sum(left != right for left, right in zip(before, after, strict=True)) / len(before)
+    return GeometryDeviation(rmsd, relaxed.volume / start.volume - 1.0, float(np.abs(lengths - 1.0).max()), changed)
+
+
+def _coordination(structure: Structure) -> list[int]:
+    from ase.data import atomic_numbers, covalent_radii
+
+    radii = [float(covalent_radii[atomic_numbers[site.specie.symbol]]) for site in structure]
+    first, second, _, distances = structure.get_neighbor_list(LONGEST_BOND)
+    counts = [0] * len(structure)
+    for i, j, distance in zip(first, second, distances, strict=True):
+        counts[int(i)] += distance < BOND_FACTOR * (radii[int(i)] + radii[int(j)])
+    return counts

@@ -1,0 +1,181 @@
+"""A finished run of VASP as an outcome; whatever is missing, cut, old or unconverged becomes a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import warnings
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from genmat.validation.engine import Failure, Outcome
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pymatgen.core.structure import Structure
+    from pymatgen.io.vasp.outputs import Vasprun
+
+SAME_ENERGY = 1e-3
+"""vasprun.xml and OUTCAR of one run agree better than this, eV per cell."""
+KBAR_PER_GPA = 10.0
+_TAIL = 200_000
+_FREE_ENERGY = re.compile(r"free\s+energy\s+TOTEN\s*=\s*([-+.\dEe]+)")
+_WALL_TIME = re.compile(r"Elapsed time \(sec\):\s*([.\d]+)")
+_CORES = re.compile(r"running on\s+(\d+) total cores|running\s+(\d+) mpi-ranks")
+
+
+_DAMAGE = (SyntaxError, EOFError, OSError, zlib.error, ValueError, KeyError, IndexError, AttributeError, TypeError)
+"""What pymatgen raises for a file that ends too early; errors of XML parsers are syntax errors."""
+
+
+class _NoResultError(Exception):
+    def __init__(self, failure: Failure, detail: str) -> None:
+        super().__init__(detail)
+        self.failure = failure
+
+
+def read_run(folder: Path, *, structure: Structure | None = None, started_at: float | None = None) -> Outcome:
+    """Return the outcome of the run in a folder; files may be gzipped.
+
+    Parameters
+    ----------
+    folder
+        Folder of the run.
+    structure
+        What was asked for; a run of another composition is stale.
+    started_at
+        Time before which no output can have been written, seconds since 1970; ``None`` to trust the folder.
+    """
+    try:
+        _check_custodian(folder)
+        for name in ("vasprun.xml", "OUTCAR"):
+            _check_file(folder, name, started_at)
+        log = _outcar(folder)
+        return _outcome(_vasprun(folder), log, structure)
+    except _NoResultError as err:
+        return Outcome(err.failure, str(err))
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+
+
+def _read(path: Path, *, tail: int | None = None) -> str:
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as err:
+        raise _NoResultError(Failure.TRUNCATED_OUTPUT, f"{path.name} cannot be read: {err}") from err
+    return (content if tail is None else content[-tail:]).decode("utf-8", errors="replace")
+
+
+def _check_custodian(folder: Path) -> None:
+    """Raise if custodian gave up; its corrections are the reason."""
+    path = _find(folder, "custodian.json")
+    if path is None:
+        return
+    try:
+        jobs: list[dict[str, Any]] = json.loads(_read(path))
+        last = jobs[-1] if jobs else {}
+        errors = [str(error) for job in jobs for c in job.get("corrections", []) for error in c.get("errors", [])]
+        unsolved = [c for job in jobs for c in job.get("corrections", []) if c.get("actions") is None]
+    except (ValueError, AttributeError, TypeError) as err:
+        raise _NoResultError(Failure.TRUNCATED_OUTPUT, f"{path.name} is incomplete") from err
+    if any("walltime" in error.lower() for error in errors):
+        raise _NoResultError(Failure.WALLTIME, "custodian stopped VASP before the walltime; restart it from CONTCAR")
+    flags = [name for name in ("max_errors", "max_errors_per_job", "nonzero_return_code") if last.get(name)]
+    if last.get("validator"):
+        flags.append("validator")
+    if last.get("handler"):
+        flags.append("handler")
+    if flags or unsolved:
+        names = ", ".join(dict.fromkeys(errors)) or "no error that it knows"
+        raise _NoResultError(Failure.GAVE_UP, f"custodian gave up ({', '.join(flags) or 'uncorrectable'}): {names}")
+
+
+def _check_file(folder: Path, name: str, started_at: float | None) -> None:
+    path = _find(folder, name)
+    if path is None:
+        raise _NoResultError(Failure.NO_OUTPUT, f"{name} is missing")
+    if path.stat().st_size == 0 or (path.suffix == ".gz" and not _read(path)):
+        raise _NoResultError(Failure.EMPTY_OUTPUT, f"{name} is empty")
+    if started_at is not None and path.stat().st_mtime < started_at - 1.0:
+        age = started_at - path.stat().st_mtime
+        raise _NoResultError(Failure.STALE_OUTPUT, f"{name} is of an earlier run, {age:.0f} s older than this one")
+
+
+def _outcar(folder: Path) -> str:
+    path = _find(folder, "OUTCAR")
+    text = "" if path is None else _read(path)
+    if "General timing and accounting" not in text[-_TAIL:]:
+        raise _NoResultError(Failure.TRUNCATED_OUTPUT, "OUTCAR does not end with the timing of a finished run")
+    return text
+
+
+def _vasprun(folder: Path) -> Vasprun:
+    from pymatgen.io.vasp.outputs import Vasprun
+
+    path = _find(folder, "vasprun.xml")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Vasprun(str(path), parse_dos=False, parse_potcar_file=False, parse_projected_eigen=False)
+    except (
+        SyntaxError,
+        EOFError,
+        OSError,
+        zlib.error,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+    ) as err:
+        detail = f"vasprun.xml is incomplete ({type(err).__name__}: {' '.join(str(err).split())[:80]})"
+        raise _NoResultError(Failure.TRUNCATED_OUTPUT, detail) from err
+
+
+def _outcome(run: Vasprun, log: str, asked: Structure | None) -> Outcome:
+    import numpy as np
+
+    n_steps = len(run.ionic_steps)
+    if n_steps == 0:
+        raise _NoResultError(Failure.TRUNCATED_OUTPUT, "vasprun.xml holds no ionic step")
+    energies = [float(found) for found in _FREE_ENERGY.findall(log)]
+    last = run.ionic_steps[-1]
+    expected = float(last.get("e_fr_energy", np.nan))
+    if not energies or not abs(energies[-1] - expected) < SAME_ENERGY:
+        said = f"{energies[-1]:.4f}" if energies else "none"
+        detail = f"OUTCAR ends with the energy {said} eV, vasprun.xml with {expected:.4f} eV: one is of an earlier run"
+        raise _NoResultError(Failure.STALE_OUTPUT, detail)
+    relaxed = run.final_structure
+    if asked is not None and relaxed.composition != asked.composition:
+        detail = f"the run is of {relaxed.formula}, {asked.formula} was asked for"
+        raise _NoResultError(Failure.STALE_OUTPUT, detail)
+    if not run.converged_electronic:
+        n_scf, limit = len(last["electronic_steps"]), run.parameters["NELM"]
+        raise _NoResultError(Failure.ELECTRONS_NOT_CONVERGED, f"{n_scf} electronic steps, NELM is {limit}")
+    if not run.converged_ionic:
+        detail = f"{n_steps} ionic steps, NSW is {run.parameters.get('NSW', 0)}"
+        raise _NoResultError(Failure.IONS_NOT_CONVERGED, detail)
+    gap = float(np.max(run.eigenvalue_band_properties[0]))
+    seconds = _WALL_TIME.findall(log[-_TAIL:])
+    cores = _CORES.search(log[:_TAIL])
+    return Outcome(
+        None,
+        structure=relaxed,
+        energy=float(run.final_energy),
+        forces=np.asarray(last["forces"], dtype=np.float64).reshape(len(relaxed), 3),
+        stress=float(np.abs(last.get("stress", np.nan)).max()) / KBAR_PER_GPA,
+        band_gap=gap,
+        magnetization=_magnetization(log) if run.is_spin else None,
+        n_steps=n_steps,
+        wall_seconds=float(seconds[-1]) if seconds else 0.0,
+        cores=int(cores[1] or cores[2]) if cores else 1,
+    )
+
+
+def _magnetization(log: str) -> float | None:
+    found = re.findall(r"number of electron\s+[.\d]+\s+magnetization\s+([-+.\d]+)", log)
+    return float(found[-1]) if found else None

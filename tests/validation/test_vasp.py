@@ -1,0 +1,268 @@
+"""Real outputs of VASP, whole and damaged; what is damaged never counts as converged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from genmat.errors import EngineError, InputError
+from genmat.validation.engine import Failure
+from genmat.validation.vasp import Vasp, engine
+from genmat.validation.vasp.outputs import read_run
+
+from .conftest import rocksalt, silicon
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pymatgen.core.structure import Structure
+
+
+@pytest.fixture(scope="module")
+def runs(shared_data):
+    """Return the folder of real runs; skip where this machine does not have it."""
+    folder = shared_data / "vasp"
+    if not folder.is_dir():
+        pytest.skip("no real outputs of VASP (set GENMAT_SHARED)")
+    return folder
+
+
+@pytest.fixture
+def run(runs, tmp_path):
+    """Return a copy of a relaxation of silicon, unpacked."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for path in (runs / "nonmetallic").iterdir():
+        (folder / path.name.removesuffix(".gz")).write_bytes(gzip.decompress(path.read_bytes()))
+    return folder
+
+
+def test_finished_relaxation_is_read_with_its_numbers(runs):
+    outcome = read_run(runs / "nonmetallic", structure=silicon())
+    assert outcome.failure is None, outcome.detail
+    assert outcome.energy_per_atom == pytest.approx(-5.425, abs=0.001)
+    assert outcome.forces.shape == (2, 3)
+    assert outcome.stress < 0.5
+    assert (outcome.cores, outcome.wall_seconds) == (4, pytest.approx(46.706))
+
+
+def test_static_calculation_with_hubbard_u_is_read_with_its_moment(runs):
+    outcome = read_run(runs / "vasp_mp_run1")
+    assert outcome.failure is None, outcome.detail
+    assert sorted(str(e) for e in outcome.structure.composition) == ["Ni", "O"]
+    assert outcome.magnetization == pytest.approx(2.0, abs=0.01)
+
+
+def test_reading_a_finished_run_takes_less_than_a_second(runs):
+    read_run(runs / "vasp_mp_run1")  # imports
+    start = time.process_time()
+    read_run(runs / "vasp_mp_run1")
+    assert time.process_time() - start < 1.0
+
+
+def test_inputs_without_outputs_are_no_result(runs):
+    outcome = read_run(runs / "nonconverged")
+    assert (outcome.failure, outcome.detail) == (Failure.NO_OUTPUT, "vasprun.xml is missing")
+
+
+@pytest.mark.parametrize("name", ["vasprun.xml", "OUTCAR"])
+@pytest.mark.parametrize("twentieth", range(20))
+def test_output_cut_at_every_twentieth_is_never_converged(run, name, twentieth):
+    content = (run / name).read_bytes()
+    (run / name).write_bytes(content[: len(content) * twentieth // 20])
+    outcome = read_run(run)
+    assert outcome.failure is (Failure.EMPTY_OUTPUT if twentieth == 0 else Failure.TRUNCATED_OUTPUT), outcome.detail
+    assert name in outcome.detail
+
+
+def test_truncated_gzip_is_never_converged(runs, tmp_path):
+    for path in (runs / "nonmetallic").iterdir():
+        shutil.copy(path, tmp_path)
+    whole = (tmp_path / "OUTCAR.gz").read_bytes()
+    (tmp_path / "OUTCAR.gz").write_bytes(whole[: len(whole) // 2])
+    assert read_run(tmp_path).failure is Failure.TRUNCATED_OUTPUT
+
+
+def test_outcar_of_an_earlier_run_is_stale(run):
+    text = (run / "OUTCAR").read_text()
+    (run / "OUTCAR").write_text(text.replace("free  energy   TOTEN  =       -1", "free  energy   TOTEN  =       -2"))
+    outcome = read_run(run)
+    assert outcome.failure is Failure.STALE_OUTPUT
+    assert "one is of an earlier run" in outcome.detail
+
+
+def test_files_older_than_the_run_are_stale(run):
+    started = time.time()
+    for path in run.iterdir():
+        os.utime(path, (started - 3600, started - 3600))
+    outcome = read_run(run, started_at=started)
+    assert outcome.failure is Failure.STALE_OUTPUT
+    assert "3600 s older" in outcome.detail
+
+
+def test_run_of_another_crystal_is_stale(run):
+    outcome = read_run(run, structure=rocksalt())
+    assert (outcome.failure, outcome.detail) == (Failure.STALE_OUTPUT, "the run is of Si2, Na1 Cl1 was asked for")
+
+
+def test_electrons_that_used_all_their_steps_are_not_converged(run):
+    text = (run / "vasprun.xml").read_text()
+    n_steps = text.rpartition("<calculation>")[2].count("<scstep>")
+    changed = [
+        f'  <i type="int" name="NELM">{n_steps:6d}</i>' if 'name="NELM"' in line else line for line in text.splitlines()
+    ]
+    (run / "vasprun.xml").write_text("\n".join(changed))
+    outcome = read_run(run)
+    assert outcome.failure is Failure.ELECTRONS_NOT_CONVERGED
+    assert f"NELM is {n_steps}" in outcome.detail
+
+
+def test_ions_that_used_all_their_steps_are_not_converged(run):
+    text = (run / "vasprun.xml").read_text()
+    start, end = text.index("<calculation>"), text.rindex("</calculation>") + len("</calculation>")
+    text = text[:end] + text[start:end] + text[end:]
+    n_steps = text.count("<calculation>")
+    changed = [
+        f'  <i type="int" name="NSW">{n_steps:6d}</i>' if 'name="NSW"' in line else line for line in text.splitlines()
+    ]
+    (run / "vasprun.xml").write_text("\n".join(changed))
+    assert read_run(run).failure is Failure.IONS_NOT_CONVERGED
+
+
+def test_custodian_that_gave_up_is_the_reason(run):
+    said = [{"corrections": [{"errors": ["zbrent", "eddrmm"], "actions": None}], "max_errors": True}]
+    (run / "custodian.json").write_text(json.dumps(said))
+    outcome = read_run(run)
+    assert (outcome.failure, outcome.detail) == (Failure.GAVE_UP, "custodian gave up (max_errors): zbrent, eddrmm")
+
+
+def test_walltime_is_the_reason_and_says_how_to_go_on(run):
+    (run / "custodian.json").write_text(
+        json.dumps([{"corrections": [{"errors": ["Walltime reached"], "actions": None}]}])
+    )
+    outcome = read_run(run)
+    assert outcome.failure is Failure.WALLTIME
+    assert "restart it from CONTCAR" in outcome.detail
+
+
+def test_empty_files_are_never_converged(run):
+    for name in ("vasprun.xml", "OUTCAR"):
+        (run / name).write_bytes(b"")
+    assert read_run(run).failure is Failure.EMPTY_OUTPUT
+
+
+def test_command_that_does_not_exist_and_missing_potcars_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(engine, "_site", lambda: ("srun-absent vasp_std", None))
+    with pytest.raises(EngineError, match="the command 'srun-absent vasp_std' does not exist: set ATOMATE2_VASP_CMD"):
+        Vasp().check()
+    monkeypatch.setattr(engine, "_site", lambda: ("sh", None))
+    with pytest.raises(EngineError, match="no POTCAR files: PMG_VASP_PSP_DIR is not set"):
+        Vasp().check()
+    monkeypatch.setattr(engine, "_site", lambda: ("sh", str(tmp_path / "absent")))
+    with pytest.raises(EngineError, match=r"PMG_VASP_PSP_DIR .*absent is no folder"):
+        Vasp().check()
+    monkeypatch.setattr(engine, "_site", lambda: ("sh", str(tmp_path)))
+    assert Vasp().check().startswith("vasp by 'sh'")
+
+
+def test_scales_of_the_functionals_differ_and_unknown_ones_are_told():
+    assert Vasp("PBE").scale != Vasp("r2SCAN").scale
+    assert Vasp("r2SCAN").fidelity == "dft:r2scan:vasp"
+    assert {Vasp(name).scale.correction for name in ("PBE", "r2SCAN")} == {"none"}
+    with pytest.raises(InputError, match=r"unknown functional 'r2scan'\. Functionals are: PBE, r2SCAN"):
+        Vasp("r2scan")
+
+
+def test_inputs_of_the_flow_are_those_of_the_materials_project():
+    pytest.importorskip("atomate2")
+    from genmat.validation.vasp.program import flow_of
+
+    flow = flow_of({"structure": rocksalt().as_dict(), "functional": "PBE", "wall_time": 3600})
+    jobs = [job for job, _ in flow.iterflow()]
+    assert len(jobs) == 3
+    generators = [job.maker.input_set_generator for job in jobs]
+    relax = generators[0].get_input_set(rocksalt(), potcar_spec=True)
+    static = generators[-1].get_input_set(rocksalt(), potcar_spec=True)
+    assert relax.incar["ENCUT"] == static.incar["ENCUT"] == 520
+    assert (relax.incar["ISIF"], relax.incar["IBRION"]) == (3, 2)
+    assert static.incar["NSW"] == 0
+    assert relax.incar["ISPIN"] == 2
+    assert relax.kpoints is not None
+    assert str(relax.potcar).split() == ["Na_pv", "Cl"]
+    handlers = [str(type(h).__name__) for h in jobs[0].maker.run_vasp_kwargs["handlers"]]
+    assert handlers[-1] == "WalltimeHandler"
+
+
+def _replaying(folder: Path, run: Path, *, end: str = "") -> str:
+    """Return a program that leaves what VASP once left; ``end`` damages it."""
+    program = folder / "vasp"
+    program.write_text(
+        f"#!/bin/sh\nfor file in {run}/*.gz; do name=$(basename $file .gz)\n"
+        "case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done\n"
+        f"grep TOTEN OUTCAR > OSZICAR\n{end}\n"
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
+def _static_step(command: str, folder: Path, structure: Structure) -> Path:
+    """Run a static calculation of the Materials Project through atomate2 and custodian; return its folder."""
+    from atomate2.vasp.jobs.mp import MPGGAStaticMaker
+    from jobflow.core.store import JobStore
+    from jobflow.managers.local import run_locally
+    from maggma.stores.mongolike import MemoryStore
+
+    maker = MPGGAStaticMaker()
+    maker.write_input_set_kwargs = {"potcar_spec": True}
+    maker.run_vasp_kwargs = {
+        **maker.run_vasp_kwargs,
+        "vasp_cmd": command,
+        "vasp_gamma_cmd": command,
+        "vasp_job_kwargs": {"backup": False},  # there is no POTCAR to back up
+    }
+    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
+    folder.mkdir()
+    run_locally(
+        maker.make(structure), store=store, log=False, root_dir=folder, create_folders=True, ensure_success=False
+    )
+    (made,) = folder.glob("job_*")
+    return made
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_single_step_through_atomate2_and_custodian_becomes_an_outcome(runs, tmp_path):
+    structure = read_run(runs / "vasp_mp_run1").structure
+    command = _replaying(tmp_path, runs / "vasp_mp_run1")
+    folder = _static_step(command, tmp_path / "work", structure)
+    outcome = read_run(folder, structure=structure)
+    assert outcome.failure is None, outcome.detail
+    assert outcome.energy == pytest.approx(-4.52549, abs=1e-4)
+    assert not list(folder.glob("POTCAR")) + list(folder.glob("POTCAR.gz"))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_single_step_whose_vasp_is_killed_half_way_is_never_converged(runs, tmp_path):
+    structure = read_run(runs / "vasp_mp_run1").structure
+    cut = "head -c 40000 vasprun.xml > cut; mv cut vasprun.xml; head -c 9000 OUTCAR > cut; mv cut OUTCAR"
+    command = _replaying(tmp_path, runs / "vasp_mp_run1", end=cut)
+    folder = _static_step(command, tmp_path / "work", structure)
+    outcome = read_run(folder, structure=structure)
+    assert outcome.failure in {Failure.TRUNCATED_OUTPUT, Failure.GAVE_UP}
+    assert outcome.detail
+
+
+@pytest.mark.timeout(900)
+def test_flow_that_cannot_start_without_potcars_is_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
+    monkeypatch.setenv("ATOMATE2_VASP_CMD", "false")
+    outcome = Vasp().run(rocksalt(), folder=tmp_path / "run", max_seconds=600)
+    assert outcome.failure is Failure.CRASHED
+    assert "POTCAR" in outcome.detail

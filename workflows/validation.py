@@ -1,0 +1,195 @@
+"""The validation phase of a round: who is computed, what it competes with, and what the result says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from genmat.database.candidates import Decision
+from genmat.database.documents import ActivityState, CandidateStatus, VerdictRecord, utc_now
+from genmat.errors import GenmatError
+from genmat.screening.verdict import Reason, Stage, Verdict
+from genmat.validation.selection import Option, select
+from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
+from workflows.computation import (
+    Computed,
+    competing_ids,
+    engine_property,
+    hull_distance,
+    known_competitors,
+    phase_structure,
+    stored_computation,
+)
+from workflows.identity import activity_id
+from workflows.validate import campaign_engine
+
+if TYPE_CHECKING:
+    from genmat.campaign import Campaign
+    from genmat.campaign.schema import Validation
+    from genmat.database.documents import CandidateDocument, RoundState
+    from genmat.database.store import Store
+    from genmat.validation.engine import Engine
+
+
+def open_validation(store: Store, campaign: Campaign, asked: Validation, state: RoundState) -> None:
+    """Choose what is computed of a round and register it; doing so twice changes nothing."""
+    if store.provenance.count({"campaign": campaign.name, "round": state.round, "stage": SELECT}):
+        return
+    engine = campaign_engine(asked)
+    accepted = _accepted(store, campaign.name, state.round)
+    documents = store.structures.get_many(str(candidate.relaxed_structure_id) for candidate in accepted)
+    options = [
+        _option(store, engine, candidate, documents[str(candidate.relaxed_structure_id)].to_structure(), campaign)
+        for candidate in accepted
+    ]
+    selection = select(
+        options,
+        top=asked.top,
+        audit=asked.audit,
+        max_core_hours=asked.max_core_hours,
+        seed=campaign.generate.seed + state.round,
+    )
+    phases = sorted({name for option in options if option.id in selection.chosen for name in option.phases})
+    relaxed = {candidate.id: str(candidate.relaxed_structure_id) for candidate in accepted}
+    common = {"model": engine.scale.engine, "parameters": dict(engine.parameters)}
+    work = [plan_activity(campaign.name, state.round, COMPETE, [name], **common) for name in phases]
+    work += [plan_activity(campaign.name, state.round, VALIDATE, [relaxed[key]], **common) for key in selection.chosen]
+    store.provenance.insert_if_absent(work)
+    # Written last: a selection that is there is complete.
+    choice: dict[str, Any] = {
+        "engine": engine.name,
+        "chosen": {key: why.value for key, why in selection.chosen.items()},
+        "passed_over": dict(selection.passed_over),
+        "expected_core_hours": selection.core_hours,
+    }
+    activity = plan_activity(
+        campaign.name,
+        state.round,
+        SELECT,
+        sorted(relaxed.values()),
+        model=engine.scale.engine,
+        parameters=choice,
+        state=ActivityState.COMPLETED,
+        counts={"ok": len(selection.chosen), Reason.NOT_SELECTED.value: len(accepted) - len(selection.chosen)},
+    )
+    store.provenance.insert_if_absent([activity])
+
+
+def validate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
+    """Return the calculations of a round that are not done: what candidates compete with, then the candidates."""
+    return [
+        Chunk(campaign.name, state.round, VALIDATE, (identifier,))
+        for stage in (COMPETE, VALIDATE)
+        for identifier in store.provenance.unfinished(campaign.name, round_number=state.round, stage=stage)
+    ]
+
+
+def close_validation(store: Store, campaign: Campaign, asked: Validation, state: RoundState) -> None:
+    """Record what first principles say about the computed candidates of a round, and end the round."""
+    engine = campaign_engine(asked)
+    (selection,) = store.provenance.find({"campaign": campaign.name, "round": state.round, "stage": SELECT})
+    chosen: Any = selection.parameters["chosen"]
+    candidates = store.candidates.get_many(chosen)
+    confirmed = 0
+    for key, candidate in candidates.items():
+        verdict = _verdict(store, engine, asked, campaign, candidate, str(chosen[key]))
+        confirmed += verdict.passed
+        fields: dict[str, Any] = {}
+        if verdict.reason is not Reason.NOT_CONFIRMED:
+            # A calculation that failed says nothing about the crystal.
+            fields["status"] = CandidateStatus.ACCEPTED
+        else:
+            fields["rank"] = None
+        record = VerdictRecord(
+            stage=verdict.stage,
+            passed=verdict.passed,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            values=dict(verdict.values),
+            snapshot_id=state.snapshot_id,
+        )
+        store.candidates.record([Decision(key, record, fields)])
+    update = {
+        "phase": DONE,
+        "counts": {**state.counts, "validated": len(candidates), "confirmed": confirmed},
+        "finished_at": utc_now(),
+    }
+    store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=VALIDATE)
+
+
+def _accepted(store: Store, name: str, round_number: int) -> list[CandidateDocument]:
+    criteria = {"campaign": name, "round": round_number, "status": CandidateStatus.ACCEPTED.value}
+    return sorted(store.candidates.iterate(criteria), key=lambda candidate: (candidate.rank or 0, candidate.id))
+
+
+def _option(store: Store, engine: Engine, candidate: CandidateDocument, structure: Any, campaign: Campaign) -> Option:
+    obstacle = engine.refusal(structure)
+    phases: dict[str, float] = {}
+    if obstacle is None:
+        try:
+            needed = competing_ids(structure.composition)
+            for name in sorted(set(needed) - known_competitors(store, engine, needed).keys()):
+                phase = phase_structure(name)
+                if (refusal := engine.refusal(phase)) is not None:
+                    obstacle = f"competes with {phase.composition.reduced_formula} ({name}): {refusal}"
+                phases[name] = engine.estimate(phase)
+        except GenmatError as err:
+            obstacle = " ".join(str(err).split())
+    return Option(
+        id=candidate.id,
+        rank=candidate.rank or 0,
+        chemsys=str(candidate.chemsys),
+        margin=(candidate.energy_above_hull or 0.0) - campaign.screen.hull_tolerance,
+        core_hours=engine.estimate(structure),
+        phases=phases,
+        obstacle=obstacle,
+    )
+
+
+def _verdict(
+    store: Store, engine: Engine, asked: Validation, campaign: Campaign, candidate: CandidateDocument, why: str
+) -> Verdict:
+    """Return what first principles say; every number stands beside the potential's."""
+    parent = str(candidate.relaxed_structure_id)
+    values: dict[str, float | str] = {"engine": engine.name, "chosen_as": why}
+    computed = stored_computation(store, parent, engine)
+    if computed is None:
+        reason = _failure(store, campaign.name, candidate.round, parent)
+        return Verdict.reject(Stage.VALIDATE, Reason.VALIDATION_FAILED, reason, **values)
+    values |= _numbers(store, candidate, computed)
+    above, competing = hull_distance(store, engine, computed)
+    values["competing_phases"] = competing
+    if above is None:
+        return Verdict.reject(Stage.VALIDATE, Reason.VALIDATION_FAILED, competing, **values)
+    document = store.structures.require(computed.structure_id)
+    further = {"competing": competing}
+    store.properties.insert_if_absent([engine_property(document, "energy_above_hull", above, engine, further=further)])
+    values["energy_above_hull"] = above
+    if candidate.energy_above_hull is not None:
+        values["energy_above_hull_residual"] = above - candidate.energy_above_hull
+    limit = asked.hull_tolerance
+    side = "above" if above >= 0 else "below"
+    detail = f"{abs(above):.3f} eV/atom {side} {competing} by {engine.name}, tolerance {limit:g}"
+    if above > limit:
+        return Verdict.reject(Stage.VALIDATE, Reason.NOT_CONFIRMED, detail, **values)
+    return Verdict.accept(Stage.VALIDATE, detail, **values)
+
+
+def _numbers(store: Store, candidate: CandidateDocument, computed: Computed) -> dict[str, float | str]:
+    number = store.structures.require(computed.structure_id).space_group_number
+    values: dict[str, float | str] = {
+        "structure_id": computed.structure_id,
+        "space_group_number": number or 0,
+        "space_group_kept": "yes" if number == candidate.space_group_number else "no",
+        **computed.values,
+    }
+    if candidate.energy_above_hull is not None:
+        values["energy_above_hull_potential"] = candidate.energy_above_hull
+    return values
+
+
+def _failure(store: Store, name: str, round_number: int, parent: str) -> str:
+    """Return why a calculation has no result, as its activity recorded it."""
+    key = activity_id(campaign=name, round_number=round_number, stage=VALIDATE, used=[parent])
+    activity = store.provenance.require(key)
+    reasons = ", ".join(sorted(activity.counts)) or "it was not computed"
+    return f"{reasons}: {activity.parameters.get('detail', '')}".rstrip(": ")
