@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from genmat import __version__
 from genmat.campaign import Campaign
 from genmat.database.documents import ActivityDocument, VerdictRecord
-from genmat.generation.draw import ProposalWeights
 from workflows.identity import activity_id as make_activity_id
 from workflows.session import current_store
 from workflows.snapshot import Snapshot, load_snapshot
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from genmat.database.documents import CampaignDocument, RoundState
     from genmat.database.store import Store
+    from genmat.generation.draw import ProposalWeights
     from genmat.screening.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ class Work:
     @property
     def weights(self) -> ProposalWeights:
         """What earlier rounds taught."""
+        from genmat.generation.draw import ProposalWeights  # generators load what no login node needs
+
         return ProposalWeights.from_dict(self.round_state.weights)  # type: ignore[arg-type]
 
     def snapshot(self) -> Snapshot:
