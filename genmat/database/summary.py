@@ -55,9 +55,9 @@ def funnel(rows: Iterable[FunnelRow], *, round_number: int | None = None) -> lis
     return sorted(stages.values(), key=lambda counts: (order.get(counts.stage, len(order)), counts.stage))
 
 
-def state_of(document: CampaignDocument) -> str:
-    """Return the state of a campaign for people: running only if somebody does."""
-    if document.state is CampaignState.RUNNING and not is_held(document):
+def state_of(document: CampaignDocument, *, submitted: bool = False) -> str:
+    """Return the state of a campaign for people: running only if somebody does, or workers are to do it."""
+    if document.state is CampaignState.RUNNING and not submitted and not is_held(document):
         return INTERRUPTED
     return document.state.value
 
@@ -90,7 +90,7 @@ def overview(store: Store, document: CampaignDocument) -> dict[str, Any]:
             totals[status] = totals.get(status, 0) + number
     return {
         "name": document.id,
-        "state": state_of(document),
+        "state": state_of(document, submitted=store.cluster.submission(document.id) is not None),
         "rounds_begun": len(document.rounds),
         "rounds_planned": rounds_planned(document),
         "candidates": sum(totals.values()),

@@ -311,6 +311,8 @@ def test_watching_ends_with_the_campaign(place: Place, store):
     enqueue(store, {"a": effect_job("a")})
     config = {"name": "jobs", "target": {"chemistry": {"elements": ["Li", "O"]}}}
     store.launchpad()._session.update("campaigns", [({"_id": "jobs"}, {"$set": {"config": config}})])
+    # Nobody holds a submitted campaign, and yet nothing interrupted it.
+    assert "campaign jobs: running" in place.genmat("status", "jobs").stdout
     store.campaigns.set_state("jobs", CampaignState.CANCELLED)
     assert "campaign jobs: cancelled" in place.genmat("status", "jobs", "--watch").stdout
     assert "--watch needs the name of a campaign" in place.genmat("status", "--watch", check=False).stderr
