@@ -6,6 +6,7 @@ Fields that another release added are ignored, so that workers of two releases w
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from genmat.database.documents import CampaignState, Lease, Time
 from genmat.database.encoding import to_bson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from genmat.database.session import Session
@@ -38,7 +39,6 @@ class Submission(_Record):
     priority: int = Field(default=0, description="The larger, the earlier its jobs run")
     max_running: int | None = Field(default=None, ge=1, description="Jobs of this campaign that run at once")
     max_core_hours: float | None = Field(default=None, gt=0, description="Core hours after which no job begins, h")
-    core_seconds: float = Field(default=0.0, ge=0, description="Core time that its jobs took so far, s")
     notified: str | None = Field(default=None, description="Last state that was announced")
     submitted_at: Time = Field(description="When it was handed over first")
 
@@ -72,6 +72,7 @@ class Worker(_Record):
     lease: Lease = Field(description="Where it lives; its heartbeat")
     queue_job: str | None = Field(default=None, description="Queue job it runs in, if any")
     cores: int = Field(default=1, ge=1, description="Cores it uses")
+    spent: dict[str, float] = Field(default_factory=dict, description="Core time of its ended jobs by campaign, s")
     ended_at: Time | None = Field(default=None, description="When it ended by itself")
 
     def is_gone(self, *, now: datetime, in_queue: bool | None) -> bool:
@@ -123,9 +124,16 @@ class Cluster:
         """Return all hand-overs by name."""
         return [Submission(**_loaded(entry)) for entry in self._session.find(SUBMISSIONS, {}, sort=(("_id", 1),))]
 
-    def spend(self, name: str, core_seconds: float) -> None:
-        """Add to the core time of a campaign, s."""
-        self._session.update(SUBMISSIONS, [({"_id": name}, {"$inc": {"core_seconds": core_seconds}})])
+    def set_spent(self, worker_id: str, spent: Mapping[str, float]) -> None:
+        """Record the core time that a worker gave to each campaign so far, s; only the worker itself calls this."""
+        self._session.update(WORKERS, [({"_id": worker_id}, {"$set": {"spent": dict(spent)}})])
+
+    def spent(self) -> dict[str, float]:
+        """Return the core time of ended jobs by campaign, s, a sum over all workers."""
+        found: Counter[str] = Counter()
+        for entry in self._session.find(WORKERS, {"spent": {"$nin": [None, {}]}}, fields=("spent",)):
+            found.update(entry["spent"])
+        return dict(found)
 
     def begin_notice(self, name: str, state: str) -> bool:
         """Return whether this process is the one that announces a campaign's new state."""
@@ -137,12 +145,10 @@ class Cluster:
         states = [CampaignState.PAUSED, CampaignState.CANCELLED, CampaignState.FAILED]
         criteria = {"state": {"$in": [state.value for state in states]}}
         stopped = [entry["_id"] for entry in self._session.find("campaigns", criteria, fields=())]
-        spent = [
-            entry.id
-            for entry in self.submissions()
-            if entry.max_core_hours is not None and entry.core_seconds >= 3600 * entry.max_core_hours
-        ]
-        return sorted({*stopped, *spent})
+        limited = {entry.id: entry.max_core_hours for entry in self.submissions() if entry.max_core_hours is not None}
+        spent = self.spent() if limited else {}
+        over = [name for name, hours in limited.items() if spent.get(name, 0.0) >= 3600 * hours]
+        return sorted({*stopped, *over})
 
     def intend(self, job: QueueJob) -> None:
         """Record a queue job before the scheduler is asked for it."""

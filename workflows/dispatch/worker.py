@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
 
     started = last = time.monotonic()
     n_done = 0
+    spent: Counter[str] = Counter()
     while options.max_jobs is None or n_done < options.max_jobs:
         now = time.monotonic()
         if options.seconds is not None and now - started >= options.seconds:
@@ -109,19 +111,14 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
         if ran:
             n_done += 1
             last = time.monotonic()
-            _charge(store, launchpad, worker, seconds=last - now)
+            if (campaign := launchpad.last_campaign(worker.id)) is not None:
+                spent[campaign] += (last - now) * worker.cores
+                store.cluster.set_spent(worker.id, spent)
         elif now - last >= options.idle or not unfinished(store):
             break
         else:
             time.sleep(min(POLL, options.idle))
     return n_done
-
-
-def _charge(store: Store, launchpad: SessionLaunchPad, worker: Worker, *, seconds: float) -> None:
-    """Add the time of the last job to its campaign."""
-    campaign = launchpad.last_campaign(worker.id)
-    if campaign is not None:
-        store.cluster.spend(campaign, seconds * worker.cores)
 
 
 def _fworker(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, worker: Worker) -> FWorker:
