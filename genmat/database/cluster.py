@@ -6,7 +6,6 @@ Fields that another release added are ignored, so that workers of two releases w
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +129,11 @@ class Cluster:
 
     def spent(self) -> dict[str, float]:
         """Return the core time of ended jobs by campaign, s, a sum over all workers."""
-        found: Counter[str] = Counter()
-        for entry in self._session.find(WORKERS, {"spent": {"$nin": [None, {}]}}, fields=("spent",)):
-            found.update(entry["spent"])
-        return dict(found)
+        found: dict[str, float] = {}
+        for entry in self._session.find(WORKERS, {}, fields=("spent",)):
+            for name, seconds in entry.get("spent", {}).items():
+                found[name] = found.get(name, 0.0) + seconds
+        return found
 
     def begin_notice(self, name: str, state: str) -> bool:
         """Return whether this process is the one that announces a campaign's new state."""

@@ -122,7 +122,7 @@ def test_a_campaign_keeps_to_its_number_of_running_jobs(store):
 def test_no_job_begins_once_the_core_hours_are_spent(store):
     enqueue(store, {"a": effect_job("a"), "b": effect_job("b")}, max_core_hours=1e-6)
     assert work(store, WorkerOptions(cores=1, idle=0)) == 1
-    assert store.cluster.submission("jobs").core_seconds > 0
+    assert store.cluster.spent()["jobs"] > 0
     assert store.cluster.held() == ["jobs"]
 
 

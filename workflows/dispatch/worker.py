@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,7 +99,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
 
     started = last = time.monotonic()
     n_done = 0
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = {}
     while options.max_jobs is None or n_done < options.max_jobs:
         now = time.monotonic()
         if options.seconds is not None and now - started >= options.seconds:
@@ -112,7 +111,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
             n_done += 1
             last = time.monotonic()
             if (campaign := launchpad.last_campaign(worker.id)) is not None:
-                spent[campaign] += (last - now) * worker.cores
+                spent[campaign] = spent.get(campaign, 0.0) + (last - now) * worker.cores
                 store.cluster.set_spent(worker.id, spent)
         elif now - last >= options.idle or not unfinished(store):
             break
