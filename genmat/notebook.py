@@ -140,20 +140,7 @@ class Campaign:
         except ValueError as err:
             msg = f"chemical system {system!r}: {err}"
             raise CampaignError(msg) from err
-        accepted = [
-            ReportedCandidate(
-                id=c.id,
-                round=c.round,
-                index=c.index,
-                verdicts=(),
-                formula=c.formula_pretty,
-                elements=tuple(c.elements),
-                energy_above_hull=c.energy_above_hull,
-                properties=c.properties,
-                rank=c.rank,
-            )
-            for c in self._candidates("accepted")
-        ]
+        accepted = [ReportedCandidate.from_document(candidate) for candidate in self._candidates("accepted")]
         figure = hull_figure(hull_system(load_known(self._settings.reference).hull(), elements, accepted))
         if figure is None:
             msg = f"chemical system {system!r} has {len(elements)} elements, expected two or three, such as Li-O"

@@ -271,23 +271,10 @@ class Board:
         found = self.store.candidates.find(
             criteria, sort=(("energy_above_hull", 1), ("_id", 1)), limit=10 * HULL_CANDIDATES
         )
-        accepted = [reported(candidate) for candidate in found if candidate.rank is not None][:HULL_CANDIDATES]
+        accepted = [ReportedCandidate.from_document(candidate) for candidate in found if candidate.rank is not None][
+            :HULL_CANDIDATES
+        ]
         return hull_system(hull, system, accepted)
-
-
-def reported(candidate: CandidateDocument) -> ReportedCandidate:
-    """Return what a hull diagram needs of a candidate."""
-    return ReportedCandidate(
-        id=candidate.id,
-        round=candidate.round,
-        index=candidate.index,
-        verdicts=(),
-        formula=candidate.formula_pretty,
-        elements=tuple(candidate.elements),
-        energy_above_hull=candidate.energy_above_hull,
-        properties=candidate.properties,
-        rank=candidate.rank,
-    )
 
 
 def _number(config: dict[str, Any], part: str, name: str) -> float | None:

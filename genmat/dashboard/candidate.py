@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genmat.dashboard.board import reported
 from genmat.database.story import tell
 from genmat.errors import GenmatError
+from genmat.report.content import ReportedCandidate
 from genmat.report.hull_data import hull_system
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _surroundings(
     known, hull = board.known()
     decomposition = None
     if len(candidate.elements) > 1:
-        system = hull_system(hull, tuple(sorted(candidate.elements)), [reported(candidate)])
+        system = hull_system(hull, tuple(sorted(candidate.elements)), [ReportedCandidate.from_document(candidate)])
         decomposition = system.decompositions[0] if system.decompositions else None
     return decomposition, tuple(known.nearest(structure, number=NEIGHBOURS))
 

@@ -7,14 +7,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-
 from genmat import __version__
 from genmat.campaign import PROPERTY_KINDS, PropertyName
 from genmat.report import words
+from genmat.report.templating import template_environment
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from jinja2 import Environment
 
 _FOLDER = files("genmat.dashboard") / "templates"
 MINUTES_PER_HOUR, HOURS_PER_DAY = 60.0, 24.0
@@ -33,22 +34,8 @@ def read_template(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(read_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(read_template)
     environment.filters |= {
-        "formula": words.formula_html,
-        "space_group": words.space_group_html,
-        "reason": words.reason_text,
-        "stage": words.stage_text,
-        "percent": words.percent,
-        "number": words.number,
-        "pretty": words.pretty_units,
-        "shorten": words.shorten,
         "count": count,
         "hours": hours,
         "time": time_text,

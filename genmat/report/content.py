@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
     from genmat.campaign import Campaign
+    from genmat.database.documents import CandidateDocument
     from genmat.screening.ssun import SsunDefinition
 
 
@@ -81,6 +82,21 @@ class ReportedCandidate:
     structure: Structure | None = None
     cif: str = ""
     validation: Mapping[str, float | str] = field(default_factory=dict)
+
+    @classmethod
+    def from_document(cls, candidate: CandidateDocument) -> Self:
+        """Return what a hull diagram needs of a stored candidate: no verdict, no crystal."""
+        return cls(
+            id=candidate.id,
+            round=candidate.round,
+            index=candidate.index,
+            verdicts=(),
+            formula=candidate.formula_pretty,
+            elements=tuple(candidate.elements),
+            energy_above_hull=candidate.energy_above_hull,
+            properties=candidate.properties,
+            rank=candidate.rank,
+        )
 
     def verdict(self, stage: str) -> StageVerdict | None:
         """Return what a stage decided; ``None`` if it did not look."""

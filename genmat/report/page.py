@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from genmat.campaign import PropertyName
@@ -26,11 +25,13 @@ from genmat.report.outcome import (
 )
 from genmat.report.picture import element_colour, svg, turnable
 from genmat.report.scene import scene
+from genmat.report.templating import template_environment
 from genmat.screening.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jinja2 import Environment
     from pymatgen.core.structure import Structure
 
     from genmat.report.content import CampaignReport, ReportedCandidate
@@ -121,22 +122,8 @@ def script_hash(text: str) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(read_template),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(read_template)
     environment.filters |= {
-        "formula": words.formula_html,
-        "space_group": words.space_group_html,
-        "reason": words.reason_text,
-        "stage": words.stage_text,
-        "percent": words.percent,
-        "number": words.number,
-        "pretty": words.pretty_units,
-        "shorten": words.shorten,
         "unit": words.unit,
         "title_of": words.TITLES.__getitem__,
         "origin": words.origin_words,

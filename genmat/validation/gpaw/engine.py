@@ -30,8 +30,8 @@ INSTALL = "install it with: pip install 'genmat[gpaw]' (Debian: libxc-dev and li
 DESCRIBE_SECONDS = 120.0
 
 SECONDS_A_STATE = 2.2e-5
-"""Time of one self-consistent calculation over (k-points x spins x bands x plane waves), s; fitted in
-benchmarks/bench_validation.py."""
+"""Time of one self-consistent calculation over (k-points x spins x bands x plane waves), s; how far the expected times
+are from measured ones stands in docs/benchmarks.md."""
 SECONDS_TO_START = 4.0
 STEPS_EXPECTED = 8
 EMPTY_BANDS = 1.2
