@@ -137,9 +137,13 @@ class Browser:
 
     def open(self, place: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a file or an address and wait until it is loaded."""
-        self.events.clear()
+        self._go("about:blank")  # the former page may live, and asks for things
         self.emulate(width=width, height=height, dark=dark)
-        self.send("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
+        self._go(place if isinstance(place, str) else place.as_uri())
+
+    def _go(self, address: str) -> None:
+        self.events.clear()
+        self.send("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive())
 

@@ -172,7 +172,7 @@ def test_browser_complains_about_nothing(opened):
 
 @pytest.mark.browser
 def test_page_asks_for_nothing_but_itself(opened):
-    (address,) = set(opened.requests())
+    (address,) = opened.requests()
     assert address.startswith("file:")
     assert address.endswith("/report.html")
 
