@@ -12,7 +12,6 @@ from genmat.campaign import Campaign
 from genmat.database.documents import ActivityDocument, VerdictRecord
 from workflows.identity import activity_id as make_activity_id
 from workflows.session import current_store
-from workflows.snapshot import Snapshot, load_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from genmat.database.store import Store
     from genmat.generation.draw import ProposalWeights
     from genmat.screening.verdict import Verdict
+    from workflows.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class Work:
 
     def snapshot(self) -> Snapshot:
         """Return the frozen reference of the chunk's round."""
+        from workflows.snapshot import load_snapshot  # loads pymatgen, which no login node needs
+
         return load_snapshot(self.store, next(s for s in self.document.snapshots if s.round == self.activity.round))
 
     def record(self, verdict: Verdict) -> VerdictRecord:

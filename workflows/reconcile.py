@@ -16,7 +16,8 @@ from genmat.database.cluster import QueueJobState
 from genmat.database.documents import CampaignState
 from workflows.dispatch.allocation import GRACE, settle
 from workflows.dispatch.scheduler import SchedulerError
-from workflows.submission import ADVANCE, insert_step
+from workflows.steps import ADVANCE
+from workflows.submission import insert_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,37 +7,30 @@ a killed insertion and several workers that end a phase at the same moment there
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from jobflow.core.flow import Flow
-from jobflow.core.job import job
-
 from genmat import __version__
-from genmat.campaign import Campaign
 from genmat.database.cluster import Submission
 from genmat.database.documents import CampaignDocument, CampaignState
-from genmat.errors import CampaignError, DatabaseError, GenmatError
+from genmat.errors import CampaignError
 from genmat.ids import stable_id
 from workflows.chunk import PRESCREEN
 from workflows.dispatch.stages import Stage, stage_of
-from workflows.session import current_store
+from workflows.steps import BEGIN, job_uuid, step_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fireworks.core.firework import Workflow
-    from jobflow.core.job import Job
+    from jobflow.core.flow import Flow
 
+    from genmat.campaign import Campaign
     from genmat.database.launchpad import SessionLaunchPad
     from genmat.database.store import Store
     from workflows.chunk import Chunk
 
 logger = logging.getLogger(__name__)
 
-BEGIN, ADVANCE = "begin", "advance"
-"""Phases of the workflows that only keep the books."""
-_UUIDS = uuid.UUID("6f2d6a53-7d0c-4a86-9e55-0f7f4c1b8f10")
 _FIRST_STAGES = {PRESCREEN: "assess"}
 """Stage by which the chunks of a phase are counted, where it is not called like the phase."""
 
@@ -113,10 +106,8 @@ def insert_step(launchpad: SessionLaunchPad, name: str, phase: str, *, cause: st
     priority
         Of the campaign.
     """
-    step = advance_step(name) if phase == ADVANCE else begin_job(name)
     key = f"genmat-{stable_id('workflow', name, phase, cause)}"
-    about = {"campaign": name, "round": -1, "phase": phase}
-    return bool(launchpad.insert_once({key: _workflow(key, Flow([step]), about, (), priority=priority)}))
+    return bool(launchpad.insert_once({key: step_workflow(key, name, phase, priority=priority)}))
 
 
 def submit_next(store: Store, name: str) -> int:
@@ -184,7 +175,7 @@ def _workflow(key: str, flow: Flow, about: dict[str, Any], activities: Sequence[
 
     for position, (step, _) in enumerate(list(flow.iterflow())):  # type: ignore[no-untyped-call]
         # Two processes that build this workflow must refer to the same outputs.
-        step.set_uuid(str(uuid.uuid5(_UUIDS, f"{key}/{position}")))
+        step.set_uuid(job_uuid(key, position))
         is_work = position < len(activities)
         described = {**about, "activity_id": activities[position]} if is_work else about
         stage = stage_of(about["phase"]) if is_work else Stage.CONTROL
@@ -193,38 +184,6 @@ def _workflow(key: str, flow: Flow, about: dict[str, Any], activities: Sequence[
     name = f"{about['campaign']}-{about['phase']}"
     # No store: FireWorks would write its password into every spec.
     return flow_to_workflow(flow, store=None, name=name, metadata={"genmat": {**about, "priority": priority}})
-
-
-def advance_step(name: str) -> Job:
-    """Return a job that only advances a campaign."""
-    from workflows.campaign import advance_job
-
-    step: Job = advance_job(name, {})
-    return step
-
-
-@job(name="begin")
-def begin_job(campaign: str) -> dict[str, Any]:
-    """Check whether a campaign can be done at all, and submit its first chunks; return how many.
-
-    Parameters
-    ----------
-    campaign
-        Name of a stored campaign. If its target, generator or potential cannot be used it fails at once, with the
-        reason, and not after retries.
-    """
-    from workflows.run import create_campaign
-
-    store = current_store()
-    document = store.campaigns.require(campaign)
-    try:
-        create_campaign(store, Campaign.from_dict(document.config, source=f"campaign {campaign!r}"))
-    except DatabaseError:
-        raise
-    except GenmatError as err:
-        store.campaigns.set_state(campaign, CampaignState.FAILED, error=" ".join(str(err).split()))
-        return {"campaign": campaign, "submitted": 0}
-    return {"campaign": campaign, "submitted": submit_next(store, campaign)}
 
 
 def require_submission(store: Store, name: str) -> Submission:

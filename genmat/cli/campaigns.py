@@ -89,11 +89,12 @@ def _print_all(store: Store | None, *, as_json: bool) -> None:
 
 def _print_one(store: Store, name: str, *, as_json: bool) -> None:
     from genmat.cli.summary import print_funnel
-    from genmat.database.summary import funnel, overview, owner_of
+    from genmat.database.statistics import funnel_of
+    from genmat.database.summary import overview, owner_of
 
     document = store.campaigns.require(name)
-    line = overview(store, document)
-    rows = store.candidates.funnel(name)
+    ends = store.statistics.ends(name)
+    line = overview(store, document, ends=ends)
     if as_json:
         print_json(
             {
@@ -107,11 +108,11 @@ def _print_one(store: Store, name: str, *, as_json: bool) -> None:
                         "counts": state.counts,
                         "ssun": state.ssun,
                         "snapshot_id": state.snapshot_id,
-                        "funnel": [stage.to_dict() for stage in funnel(rows, round_number=state.round)],
+                        "funnel": [stage.to_dict() for stage in funnel_of(ends, round_number=state.round)],
                     }
                     for state in document.rounds
                 ],
-                "funnel": [stage.to_dict() for stage in funnel(rows)],
+                "funnel": [stage.to_dict() for stage in funnel_of(ends)],
             }
         )
         return
@@ -126,7 +127,7 @@ def _print_one(store: Store, name: str, *, as_json: bool) -> None:
     if line["state"] in {"interrupted", "failed", "paused", "created"} and owner_of(document) is None:
         print_line(f"continue with: genmat resume {name}")
     for state in document.rounds:
-        print_funnel(funnel(rows, round_number=state.round), title=f"\nround {state.round + 1}, {state.phase}")
+        print_funnel(funnel_of(ends, round_number=state.round), title=f"\nround {state.round + 1}, {state.phase}")
         if text := _ssun(state.ssun):
             print_line(text)
     _print_counts(document, line)

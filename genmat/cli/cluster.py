@@ -278,7 +278,8 @@ def resume_submitted(store: Store, name: str) -> bool:
         return False
     document = store.campaigns.require(name)
     if document.state is CampaignState.PAUSED:
-        from workflows.submission import ADVANCE, insert_step
+        from workflows.steps import ADVANCE
+        from workflows.submission import insert_step
 
         store.campaigns.set_state(name, CampaignState.RUNNING)
         cause = f"resumed-{document.updated_at.isoformat()}"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from jobflow.core.store import JobStore
 from maggma.stores.mongolike import MemoryStore, MongoStore
-from pymongo import WriteConcern
+
+from genmat.database.retrying import SessionCollection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from genmat.database.session import Session
 
 OUTPUTS, LARGE = "outputs", "outputs_large"
@@ -20,41 +21,6 @@ PIECES = "@pieces"
 """Key of an output that lies in pieces; the value is their number."""
 _TOO_LARGE = 8_000_000  # bytes of JSON; BSON may need twice as much for numbers
 _PIECE = 8_000_000  # bytes
-
-
-class SessionCollection:
-    """A pymongo collection each of whose calls is retried while the database is away.
-
-    Parameters
-    ----------
-    session
-        Database.
-    name
-        Collection.
-    durable
-        Whether writes wait for the server's journal.
-    """
-
-    def __init__(self, session: Session, name: str, *, durable: bool = True) -> None:
-        self.session = session
-        self.name = name
-        # What a crash of the server can undo is done again: FireWorks' states, not results.
-        self._options = {} if durable else {"write_concern": WriteConcern(w=1)}
-        self.database = SimpleNamespace(name=session.database_name)
-
-    def __getattr__(self, attribute: str) -> Any:
-        def call(*arguments: Any, **options: Any) -> Any:
-            # What is done again must still be there: an iterator is used up the first time.
-            arguments = tuple(list(value) if isinstance(value, Iterator) else value for value in arguments)
-
-            def action(database: Any) -> Any:
-                result = getattr(database.get_collection(self.name, **self._options), attribute)(*arguments, **options)
-                # A cursor is read here, where a lost connection is still noticed and mended.
-                return iter(list(result)) if attribute in {"find", "aggregate"} else result
-
-            return self.session.run(action)
-
-        return call
 
 
 class SessionStore(MongoStore):

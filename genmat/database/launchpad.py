@@ -14,7 +14,7 @@ from fireworks.core.launchpad import LaunchPad
 from fireworks.utilities.fw_utilities import get_fw_logger
 from gridfs import GridFS
 
-from genmat.database.jobs import SessionCollection
+from genmat.database.retrying import SessionCollection
 from genmat.errors import DatabaseError
 
 if TYPE_CHECKING:

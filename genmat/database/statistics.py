@@ -288,7 +288,8 @@ def funnel_of(ends: Iterable[End], *, round_number: int | None = None) -> list[S
         for stage, total in counts.items():
             if _order(stage) < place:
                 total.passed += end.count
-        if end.status == "rejected":
+        # A calculation that failed is told and rejects nobody.
+        if end.reason != "ok":
             fallen = counts[end.stage].fallen
             fallen[end.reason] = fallen.get(end.reason, 0) + end.count
         else:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from cluster_jobs import effect_job
+from fireworks.core.firework import Firework
+from jobflow.core.flow import Flow
 
 from genmat.database.documents import CampaignState
 from genmat.errors import CampaignError, DatabaseError
 from genmat.settings import Settings
+from workflows.begin import begin_job
+from workflows.campaign import advance_job
 from workflows.chunk import Chunk
 from workflows.dispatch.stages import Stage
 from workflows.dispatch.worker import WorkerOptions, work
-from workflows.submission import chunk_workflow, submit_campaign, workflow_id
+from workflows.steps import ADVANCE, BEGIN, step_workflow
+from workflows.submission import _workflow, chunk_workflow, submit_campaign, workflow_id
 
+from .conftest import CAMPAIGN
 from .queueing import effects, enqueue
 
 if TYPE_CHECKING:
@@ -85,6 +93,38 @@ def test_work_lands_on_its_stage_and_specs_hold_neither_store_nor_address(store)
     assert {spec["_priority"] for spec in specs.values()} == {7}
     assert all(spec["_tasks"][0]["store"] is None for spec in specs.values())
     assert "mongodb://" not in str(specs)
+
+
+@pytest.mark.parametrize(("phase", "done"), [(BEGIN, ()), (ADVANCE, ({},))])
+def test_a_bookkeeping_job_is_written_as_jobflow_writes_it(phase, done):
+    job = {BEGIN: begin_job, ADVANCE: advance_job}[phase]("tiny", *done)
+    about = {"campaign": "tiny", "round": -1, "phase": phase}
+    theirs = _workflow("key", Flow([job]), about, (), priority=3)
+    ours = step_workflow("key", "tiny", phase, priority=3)
+    assert ours.metadata == theirs.metadata
+    assert ours.name == theirs.name
+    (mine,), (other,) = ours.fws, theirs.fws
+    assert mine.name == other.name
+    # What jobflow adds are its defaults, and which flow the job stood in.
+    read = [Firework.from_dict(firework.to_db_dict()) for firework in (mine, other)]
+    jobs = [firework.tasks[0]["job"].as_dict() | {"hosts": None} for firework in read]
+    assert jobs[0] == jobs[1]
+    specs = [{name: value for name, value in firework.spec.items() if name != "_tasks"} for firework in read]
+    assert specs[0] == specs[1]
+
+
+def test_submitting_loads_nothing_that_a_login_node_lacks_time_for(place: Place, campaign):
+    (place.folder / "campaign.yaml").write_text(CAMPAIGN)
+    heavy = {"torch", "atomate2", "jobflow", "maggma", "boto3", "matplotlib", "pymatgen"}
+    code = (
+        f"import sys; from genmat.cli.entry import run; run(sys.argv[1:]); sys.exit(str({heavy!r} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "submit", "campaign.yaml"]
+    done = subprocess.run(
+        command, env=place.environment, cwd=place.folder, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert "campaign tiny is in" in done.stdout
+    assert done.stderr.strip() == "set()"
 
 
 def test_a_worker_of_one_stage_leaves_the_work_of_others(store):

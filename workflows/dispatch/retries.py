@@ -13,7 +13,8 @@ from genmat.errors import CampaignError
 from genmat.screening.verdict import Reason
 from genmat.screening.verdict import Stage as Funnel
 from workflows.chunk import ASSESS, DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
-from workflows.submission import ADVANCE, BEGIN, insert_step, require_submission
+from workflows.steps import ADVANCE, BEGIN
+from workflows.submission import insert_step, require_submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
