@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 
 GENERATE, PRESCREEN, VALIDATE, DONE = "generate", "prescreen", "validate", "done"
 """Phases of a round; all but the last have chunks."""
-RELAX, ASSESS = "relax", "assess"
-"""Stages of the two activities of a prescreening chunk; that of a generation chunk is called like its phase."""
+STATIC, RELAX, ASSESS = "static", "relax", "assess"
+"""Stages of the activities of a prescreening chunk, the first only where it is asked for; that of a generation chunk is
+called like its phase."""
 COMPETE, SELECT = "compete", "select_validation"
 """Stages of validation besides the one called like the phase: a competing phase, and who is computed and why."""
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from genmat.ids import canonical_json
-from workflows.chunk import ASSESS, GENERATE, PRESCREEN, RELAX, Chunk, plan_activity
+from workflows.chunk import ASSESS, GENERATE, PRESCREEN, RELAX, STATIC, Chunk, plan_activity
 from workflows.identity import activity_id, candidate_id
 
 if TYPE_CHECKING:
@@ -87,8 +87,11 @@ def prescreen_chunks(store: Store, campaign: Campaign, state: RoundState) -> lis
     """Return the prescreening chunks of a round that are not done."""
     chunks = []
     for activity in _unfinished(store, campaign.name, state.round, ASSESS):
-        relax = activity_id(campaign=campaign.name, round_number=state.round, stage=RELAX, used=activity.used)
-        chunks.append(Chunk(campaign.name, state.round, PRESCREEN, (relax, activity.id)))
+        earlier = [
+            activity_id(campaign=campaign.name, round_number=state.round, stage=stage, used=activity.used)
+            for stage in _prescreen_stages(campaign)[:-1]
+        ]
+        chunks.append(Chunk(campaign.name, state.round, PRESCREEN, (*earlier, activity.id)))
     return sorted(chunks, key=lambda chunk: chunk.activity_ids)
 
 
@@ -110,9 +113,14 @@ def plan_prescreen(
                 model_sha256=potential_sha256,
                 parameters=campaign.screen.model_dump(mode="json"),
             )
-            for stage in (RELAX, ASSESS)
+            for stage in _prescreen_stages(campaign)
         ]
     store.provenance.insert_if_absent(activities)
+
+
+def _prescreen_stages(campaign: Campaign) -> tuple[str, ...]:
+    """Return the stages of a prescreening chunk in their order, one activity each."""
+    return (RELAX, ASSESS) if campaign.screen.static is None else (STATIC, RELAX, ASSESS)
 
 
 def _unfinished(store: Store, name: str, round_number: int, stage: str) -> Iterable[ActivityDocument]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobflow.core.flow import Flow
@@ -16,6 +16,7 @@ from genmat.database.documents import PropertyDocument
 from workflows.chunk import attempt
 from workflows.identity import property_id, relaxed_structure_id
 from workflows.session import potential_pool
+from workflows.static import StaticMaker, worth_relaxing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,18 +37,21 @@ VOLUME_STEPS = 60
 class PrescreenMaker(Maker):
     """Relax and judge the candidates of one chunk.
 
-    1. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
-    2. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
+    1. the job of :class:`StaticMaker`, where the campaign asks for it: drop what is hopeless as proposed.
+    2. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
+    3. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
     """
 
     name: str = "prescreen"
+    static_maker: StaticMaker = field(default_factory=StaticMaker)
 
     def make(self, chunk: Chunk) -> Flow:
         """Return the jobs of a chunk."""
-        relax_activity, assess_activity = chunk.activity_ids
-        relax = relax_job(relax_activity)
+        *static_activity, relax_activity, assess_activity = chunk.activity_ids
+        static = [self.static_maker.make(activity) for activity in static_activity]
+        relax = relax_job(relax_activity, *[job.output for job in static])
         assess = assess_job(assess_activity, relax.output)
-        return Flow([relax, assess], output=assess.output, name=self.name)
+        return Flow([*static, relax, assess], output=assess.output, name=self.name)
 
 
 def relax_protocol(campaign: Campaign) -> RelaxProtocol:
@@ -59,21 +63,30 @@ def relax_protocol(campaign: Campaign) -> RelaxProtocol:
 
 
 @job(name="relax")
-def relax_job(activity_id: str) -> dict[str, Any]:
-    """Relax the candidates of a chunk that are not relaxed yet; each is written as soon as it is done."""
+def relax_job(activity_id: str, static: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Relax the candidates of a chunk that are not relaxed yet; each is written as soon as it is done.
+
+    Parameters
+    ----------
+    activity_id
+        Activity of this job.
+    static
+        Summary of the job of :class:`StaticMaker`; only makes this job wait for that one.
+    """
     from genmat.screening.verdict import Stage
 
+    del static
     with attempt(activity_id) as work:
         pool = potential_pool(work.campaign.screen.potential)
         protocol = relax_protocol(work.campaign)
-        candidates = work.store.candidates.get_many(work.activity.used)
+        candidates = worth_relaxing(work)
         missing = {candidate.id for candidate in _without_verdict(work, Stage.RELAX)}
         drawn = work.store.structures.get_many(str(candidate.structure_id) for candidate in candidates.values())
         structures = {c.id: drawn[str(c.structure_id)].to_structure() for c in candidates.values()}
         for identifier, relaxation in pool.relax(structures, missing=missing, protocol=protocol):
             if identifier in missing:
                 _write_relaxation(work, candidates[identifier], relaxation, potential=pool.potential, protocol=protocol)
-        decided = work.store.candidates.get_many(work.activity.used).values()
+        decided = work.store.candidates.get_many(candidates).values()
         work.counts.update(Counter(_reason(candidate, Stage.RELAX) for candidate in decided))
         work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
     return {"activity_id": activity_id, "counts": work.counts}

@@ -12,7 +12,8 @@ from genmat.errors import GenmatError, MissingReferenceError, StorageError
 from genmat.interop.export import collect_crystals, select_candidates, to_cif, to_csv, to_extxyz
 from genmat.interop.io import write_text
 from genmat.screening.ssun import SsunDefinition
-from genmat.screening.verdict import Stage
+from genmat.screening.static import gate_outcomes
+from genmat.screening.verdict import Reason, Stage, Verdict
 from workflows.chunk import SELECT
 from workflows.session import current_reference
 
@@ -111,7 +112,16 @@ def campaign_report(
         systems=tuple(systems),
         note=note,
         passed_over=_passed_over(store, document.id),
+        gates=tuple(gate_outcomes(map(_verdicts, candidates))),
     )
+
+
+def _verdicts(candidate: CandidateDocument) -> dict[Stage, Verdict]:
+    """Return what each stage decided about a candidate."""
+    return {
+        Stage(v.stage): Verdict(Stage(v.stage), v.passed, Reason(v.reason), v.detail, v.values)
+        for v in candidate.verdicts
+    }
 
 
 def _candidate(

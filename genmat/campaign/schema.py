@@ -131,6 +131,26 @@ class Gates(CampaignModel):
     )
 
 
+class StaticGates(CampaignModel):
+    """Tests of a proposed structure by one evaluation of the potential; null leaves a test out."""
+
+    energy_above_hull: Number | None = Field(
+        default=3.0, gt=0, description="Largest energy above the hull as proposed, eV/atom; null: no limit."
+    )
+    fmax: Number | None = Field(default=None, gt=0, description="Largest force as proposed, eV/Å; null: no limit.")
+    volume_ratio: Number | None = Field(
+        default=None,
+        gt=1,
+        description="Largest factor between the volume and that of the composition in known crystals; null: no limit.",
+    )
+    audit: Number = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the candidates that are relaxed whatever these tests say; measures what they lose.",
+    )
+
+
 class Relax(CampaignModel):
     """When a relaxation counts as converged, and when it is given up."""
 
@@ -152,6 +172,10 @@ class Screen(CampaignModel):
         default=0.08, ge=0, le=1, description="τ: largest energy above the hull that counts as stable, eV/atom."
     )
     gates: Gates = Field(default=Gates(), description="Tests before any energy is computed.")
+    static: StaticGates | None = Field(
+        default=None,
+        description="Tests by one evaluation, before a candidate is relaxed; null: every selected one is relaxed.",
+    )
     max_relaxed: Count | None = Field(
         default=None,
         description="Relaxations in each round, best-scored candidates first; null for all that got so far.",

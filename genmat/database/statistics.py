@@ -296,7 +296,11 @@ def funnel_of(ends: Iterable[End], *, round_number: int | None = None) -> list[S
             counts[end.stage].passed += end.count
     for total in counts.values():
         total.fallen = dict(sorted(total.fallen.items(), key=lambda item: (-item[1], item[0])))
-    return [total for total in counts.values() if total.judged]
+    return [total for total in counts.values() if total.judged and (total.fallen or not _is_optional(total.stage))]
+
+
+def _is_optional(stage: str) -> bool:
+    return stage in set(Stage) and Stage(stage).is_optional
 
 
 def _order(stage: str) -> int:

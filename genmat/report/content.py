@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genmat.campaign import Campaign
     from genmat.database.documents import CandidateDocument
     from genmat.screening.ssun import SsunDefinition
+    from genmat.screening.static import GateOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,8 @@ class CampaignReport:
         Why there is no hull diagram; empty if there are some, or nothing to show.
     passed_over
         Why candidates were not validated, by id.
+    gates
+        What the tests before relaxation saved and lost; empty without such tests.
     """
 
     campaign: Campaign
@@ -246,6 +249,7 @@ class CampaignReport:
     systems: tuple[HullSystem, ...] = ()
     note: str = ""
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    gates: tuple[GateOutcome, ...] = ()
 
     @property
     def validated(self) -> list[ReportedCandidate]:

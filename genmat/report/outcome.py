@@ -102,6 +102,7 @@ STEPS = (
     ("not in the reference", Stage.NOVELTY),
     ("unique in the campaign", Stage.UNIQUENESS),
     ("selected by score", Stage.SELECTION),
+    ("worth relaxing", Stage.STATIC),
     ("relaxed to convergence", Stage.RELAX),
     ("within τ of the hull", Stage.STABILITY),
     ("still new after relaxation", Stage.NOVELTY_RELAXED),
@@ -117,6 +118,8 @@ def funnel(report: CampaignReport) -> list[FunnelStep]:
     drawn = Counter(candidate.round for candidate in report.candidates)
     steps = [FunnelStep("draws", tuple(drawn[number] for number in numbers))]
     for name, stage in STEPS:
+        if stage.is_optional and all(candidate.verdict(stage) is None for candidate in report.candidates):
+            continue
         left = Counter(candidate.round for candidate in report.candidates if candidate.has_passed(stage))
         steps.append(FunnelStep(name, tuple(left[number] for number in numbers)))
     return steps

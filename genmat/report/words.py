@@ -44,6 +44,7 @@ STAGE_TITLES = {
     Stage.NOVELTY: "New",
     Stage.UNIQUENESS: "Unique",
     Stage.SELECTION: "Selected",
+    Stage.STATIC: "Worth relaxing",
     Stage.RELAX: "Relaxed",
     Stage.STABILITY: "Stable",
     Stage.NOVELTY_RELAXED: "New after relaxation",

@@ -18,6 +18,7 @@ class Stage(StrEnum):
     NOVELTY = "novelty"
     UNIQUENESS = "uniqueness"
     SELECTION = "selection"
+    STATIC = "static"
     RELAX = "relax"
     STABILITY = "stability"
     NOVELTY_RELAXED = "novelty_relaxed"
@@ -30,6 +31,11 @@ class Stage(StrEnum):
     def order(self) -> int:
         """Position in the funnel, from 0."""
         return list(Stage).index(self)
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a campaign has the stage only if it asks for it."""
+        return self is Stage.STATIC
 
 
 class Reason(StrEnum):
@@ -45,6 +51,9 @@ class Reason(StrEnum):
     KNOWN = "known"
     DUPLICATE = "duplicate"
     NOT_SELECTED = "not_selected"
+    UNEXPECTED_VOLUME = "unexpected_volume"
+    STATIC_FORCE = "static_force"
+    STATIC_ENERGY = "static_energy"
     UNSUPPORTED_ELEMENT = "unsupported_element"
     NOT_CONVERGED = "not_converged"
     EXPLODED = "exploded"
@@ -79,6 +88,9 @@ _TEXTS = {
     Reason.KNOWN: "the crystal is known",
     Reason.DUPLICATE: "the campaign drew the crystal before",
     Reason.NOT_SELECTED: "better-scored candidates were relaxed instead",
+    Reason.UNEXPECTED_VOLUME: "as proposed, the volume is far from what the composition has in known crystals",
+    Reason.STATIC_FORCE: "as proposed, a force is too large",
+    Reason.STATIC_ENERGY: "as proposed, too far above the convex hull",
     Reason.UNSUPPORTED_ELEMENT: "the potential does not know an element",
     Reason.NOT_CONVERGED: "the relaxation did not converge",
     Reason.EXPLODED: "the relaxation exploded",
