@@ -13,6 +13,7 @@ from jobflow.core.maker import Maker
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import PropertyDocument
+from workflows.calibration import hull_calibration
 from workflows.chunk import attempt
 from workflows.identity import property_id, relaxed_structure_id
 from workflows.session import potential_pool
@@ -21,13 +22,29 @@ from workflows.static import StaticMaker, worth_relaxing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pymatgen.core.structure import Structure
+
     from genmat.campaign import Campaign
     from genmat.database.documents import CandidateDocument, StructureDocument
     from genmat.models.potentials import Potential
     from genmat.models.protocol import Relaxation, RelaxProtocol
+    from genmat.screening.uncertainty import Calibration
     from genmat.screening.verdict import Verdict
     from workflows.chunk import Chunk, Work
     from workflows.description import Described
+
+INTERVAL_KEYS = (
+    "energy_above_hull_low",
+    "energy_above_hull_high",
+    "interval_confidence",
+    "interval_population",
+    "interval_status",
+    "straddles_tolerance",
+    "competing_phases",
+)
+"""What of a stability verdict is stored with the property ``energy_above_hull`` too."""
+
+ONE_SIGMA = 0.68
 
 VOLUME_STEPS = 60
 """Steps of an ion relaxation at fixed volume, for the equation of state."""
@@ -228,16 +245,20 @@ def assess_job(activity_id: str, relaxed: dict[str, Any]) -> dict[str, Any]:
     del relaxed
     with attempt(activity_id) as work:
         snapshot = work.snapshot()
+        scale = potential_pool(work.campaign.screen.potential).potential.scale
+        calibration = hull_calibration(work.store, work.campaign.name, before=work.activity.round, scale=scale)
         todo = [c for c in _without_verdict(work, Stage.TARGET) if c.relaxed_structure_id is not None]
         for candidate in todo:
-            _assess(work, candidate, snapshot)
+            _assess(work, candidate, snapshot, calibration)
         decided = list(work.store.candidates.get_many(work.activity.used).values())
         work.counts.update(Counter(candidate.reason for candidate in decided))
         work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
     return {"activity_id": activity_id, "counts": work.counts}
 
 
-def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
+def _assess(
+    work: Work, candidate: CandidateDocument, snapshot: Any, calibration: tuple[Calibration | None, bool]
+) -> None:
     """Record the verdicts of a relaxed candidate up to the first that rejects."""
     from genmat.campaign import PropertyName
     from genmat.screening.identity import describe
@@ -258,12 +279,20 @@ def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
         scale=potential.scale,
         tolerance=work.campaign.screen.hull_tolerance,
         covered_hull=work.campaign.screen.gates.covered_hull,
+        calibration=calibration[0],
+        is_calibrated=calibration[1],
     )
     fields: dict[str, Any] = {}
     if "energy_above_hull" in verdict.values:
         names = ("energy_above_hull", "formation_energy_per_atom")
         values = {name: float(verdict.values[name]) for name in names}
-        work.store.properties.insert_if_absent(_properties(work, document, values, potential, causes, causes))
+        deviation = _standard_deviation(calibration[0], structure, values["energy_above_hull"])
+        interval = {key: verdict.values[key] for key in INTERVAL_KEYS if key in verdict.values}
+        documents = _properties(work, document, values, potential, causes, {**causes, **interval})
+        work.store.properties.insert_if_absent(
+            entry.model_copy(update={"uncertainty": deviation}) if entry.name == "energy_above_hull" else entry
+            for entry in documents
+        )
         fields = {"energy_above_hull": values["energy_above_hull"], "properties": values}
     work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
     if not verdict.passed:
@@ -291,6 +320,14 @@ def _assess(work: Work, candidate: CandidateDocument, snapshot: Any) -> None:
     work.store.properties.insert_if_absent(_properties(work, document, further, potential, {}, {}))
     fields = {"properties": found, "on_target": verdict.passed}
     work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
+
+
+def _standard_deviation(calibration: Calibration | None, structure: Structure, above: float) -> float | None:
+    """Return half the width of the interval that a normal distribution would have within one sigma, eV/atom."""
+    if calibration is None:
+        return None
+    interval = calibration.interval(structure.composition, above, confidence=ONE_SIGMA)
+    return interval.half_width if math.isfinite(interval.half_width) else None
 
 
 def _energies_at_fixed_cell(work: Work) -> Any:

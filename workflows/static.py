@@ -31,7 +31,7 @@ class StaticMaker(Maker):
 
     def make(self, activity_id: str) -> Job:
         """Return the job of a chunk."""
-        return static_job(activity_id)  # type: ignore[no-any-return]
+        return static_job(activity_id)
 
 
 @job(name="static")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from genmat.energy import EnergyScale
     from genmat.reference.hull import Hull, Phase
+    from genmat.screening.uncertainty import Calibration
 
 LOWEST_FORMATION_ENERGY = -6.0
 """No compound binds stronger than about -4.5 eV/atom (fluorides of the lanthanides): below this a potential failed."""
@@ -28,6 +29,8 @@ def check_stability(
     scale: EnergyScale,
     tolerance: float,
     covered_hull: bool = True,
+    calibration: Calibration | None = None,
+    is_calibrated: bool = False,
 ) -> Verdict:
     """Decide whether a relaxed crystal is stable within a tolerance.
 
@@ -45,12 +48,19 @@ def check_stability(
         τ: largest distance to the hull that counts as stable, eV/atom.
     covered_hull
         Whether a compound that competes with elements alone falls: its distance would be its formation energy.
+    calibration
+        Residuals of the potential's distances; ``None`` where there are none on its scale.
+    is_calibrated
+        Whether the crystal belongs to the population of the calibration.
 
     Returns
     -------
     Verdict
         Of the stage ``stability``. Values, all eV/atom: ``energy_above_hull`` (negative below the hull),
-        ``formation_energy_per_atom``, ``energy_per_atom``, ``hull_tolerance``; ``competing_phases`` as text.
+        ``formation_energy_per_atom``, ``energy_per_atom``, ``hull_tolerance``; ``competing_phases`` as text. With a
+        calibration, ``energy_above_hull_low`` and ``_high``, ``interval_confidence``, ``interval_population``,
+        ``interval_status`` (``calibrated`` or ``uncalibrated``) and ``straddles_tolerance`` (``yes`` or ``no``: a
+        calculation from first principles would decide). The interval decides nothing here.
 
     Raises
     ------
@@ -82,6 +92,10 @@ def check_stability(
         return Verdict.reject(Stage.STABILITY, Reason.MISSING_REFERENCE, detail, **values)
     side = "above" if above >= 0.0 else "below"
     detail = f"{abs(above):.3f} eV/atom {side} the hull, tolerance {tolerance:g} eV/atom; competes with {competing}"
+    if calibration is not None:
+        interval = calibration.interval(composition, above, is_member=is_calibrated)
+        values |= interval.to_dict() | {"straddles_tolerance": "yes" if interval.straddles(tolerance) else "no"}
+        detail += f"; {interval}"
     if above > tolerance:
         return Verdict.reject(Stage.STABILITY, Reason.ABOVE_HULL, detail, **values)
     return Verdict.accept(Stage.STABILITY, detail, **values)

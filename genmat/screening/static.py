@@ -111,7 +111,7 @@ def check_static(
     if audited:
         values["audited"] = "yes"
     if found is None:
-        return Verdict.accept(Stage.STATIC, **values)
+        return Verdict.accept(Stage.STATIC, "", **values)
     reason, detail = found
     if audited:
         values[WOULD_FALL] = reason.value
