@@ -20,14 +20,15 @@ from workflows.session import potential_pool
 from workflows.static import StaticMaker, worth_relaxing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from pymatgen.core.structure import Structure
 
-    from genmat.campaign import Campaign
+    from genmat.campaign import Campaign, PropertyName
     from genmat.database.documents import CandidateDocument, StructureDocument
     from genmat.models.potentials import Potential
     from genmat.models.protocol import Relaxation, RelaxProtocol
+    from genmat.screening.prediction import Prediction
     from genmat.screening.uncertainty import Calibration
     from genmat.screening.verdict import Verdict
     from workflows.chunk import Chunk, Work
@@ -45,6 +46,8 @@ INTERVAL_KEYS = (
 """What of a stability verdict is stored with the property ``energy_above_hull`` too."""
 
 ONE_SIGMA = 0.68
+
+HEADS = "property-heads"
 
 VOLUME_STEPS = 60
 """Steps of an ion relaxation at fixed volume, for the equation of state."""
@@ -308,6 +311,7 @@ def _assess(
         formation_energy_per_atom=values["formation_energy_per_atom"],
         needed=needed,
         energies=_energies_at_fixed_cell(work) if PropertyName.BULK_MODULUS in needed else None,
+        predictions=_predictions(document, needed),
     )
     verdict = check_target(
         evaluation,
@@ -316,10 +320,49 @@ def _assess(
         space_group_number=document.space_group_number or 1,
     )
     found = {name.value: value for name, value in evaluation.values.items()}
-    further = {k: v for k, v in {**found, **evaluation.details}.items() if k not in values}
-    work.store.properties.insert_if_absent(_properties(work, document, further, potential, {}, {}))
+    predicted = {name.value for name in evaluation.predictions}
+    further = {k: v for k, v in {**found, **evaluation.details}.items() if k not in values and k not in predicted}
+    work.store.properties.insert_if_absent(
+        [
+            *_properties(work, document, further, potential, {}, {}),
+            *_predicted_properties(work, document, evaluation.predictions),
+        ]
+    )
     fields = {"properties": found, "on_target": verdict.passed}
     work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
+
+
+def _predictions(document: StructureDocument, needed: Collection[PropertyName]) -> dict[PropertyName, Prediction | str]:
+    """Return what heads say about a relaxed crystal; the models are loaded only if a property needs one."""
+    from genmat.representation import Crystal
+    from genmat.screening.prediction import PREDICTED, predict_properties
+
+    names = PREDICTED.intersection(needed)
+    if not names or document.x is None:
+        return dict.fromkeys(names, "the crystal has no symmetry representation")
+    return predict_properties(Crystal.from_dict(document.x), names)
+
+
+def _predicted_properties(
+    work: Work, structure: StructureDocument, predictions: Mapping[PropertyName, Prediction]
+) -> list[PropertyDocument]:
+    from genmat.campaign import PROPERTY_KINDS
+
+    return [
+        PropertyDocument(
+            id=property_id(structure.id, name=name.value, method=HEADS, parameters={"sha256": item.model_sha256}),
+            structure_id=structure.id,
+            name=name.value,
+            value=item.value,
+            unit=PROPERTY_KINDS[name].unit,
+            fidelity=f"model:{item.model_sha256[:12]}",
+            method=HEADS,
+            parameters={"sha256": item.model_sha256, "low": item.low, "high": item.high, "interval_confidence": 0.9},
+            uncertainty=item.standard_deviation,
+            activity_id=work.activity.id,
+        )
+        for name, item in predictions.items()
+    ]
 
 
 def _standard_deviation(calibration: Calibration | None, structure: Structure, above: float) -> float | None:

@@ -24,13 +24,18 @@ from genmat.campaign.base import CampaignModel, Number, check_order, is_within, 
 
 
 class PropertyName(StrEnum):
-    """Properties that the potential and the structure give."""
+    """Properties that the structure, the potential or a head of the foundation model gives."""
 
     ENERGY_ABOVE_HULL = "energy_above_hull"
     VOLUME_PER_ATOM = "volume_per_atom"
     DENSITY = "density"
     FORMATION_ENERGY_PER_ATOM = "formation_energy_per_atom"
     BULK_MODULUS = "bulk_modulus"
+    BAND_GAP = "band_gap"
+    SHEAR_MODULUS = "shear_modulus"
+    DEBYE_TEMPERATURE = "debye_temperature"
+    THERMAL_CONDUCTIVITY = "thermal_conductivity"
+    THERMAL_EXPANSION = "thermal_expansion"
 
 
 class Direction(StrEnum):
@@ -54,12 +59,15 @@ class PropertyKind:
         Value of merit 1/2 where no range is given, in ``unit``.
     description
         What the number means.
+    is_predicted
+        Whether a head of the foundation model gives it, from the relaxed crystal, with an interval.
     """
 
     unit: str
     scale: float
     midpoint: float
     description: str
+    is_predicted: bool = False
 
 
 PROPERTY_KINDS = {
@@ -72,6 +80,17 @@ PROPERTY_KINDS = {
         "eV/atom", 0.25, -1.0, "energy relative to the elements, in the screening potential"
     ),
     PropertyName.BULK_MODULUS: PropertyKind("GPa", 25.0, 100.0, "from a Birch-Murnaghan equation of state"),
+    PropertyName.BAND_GAP: PropertyKind("eV", 0.5, 1.5, "predicted by the foundation model, PBE", is_predicted=True),
+    PropertyName.SHEAR_MODULUS: PropertyKind("GPa", 20.0, 60.0, "predicted by the foundation model", is_predicted=True),
+    PropertyName.DEBYE_TEMPERATURE: PropertyKind(
+        "K", 75.0, 350.0, "predicted by the foundation model", is_predicted=True
+    ),
+    PropertyName.THERMAL_CONDUCTIVITY: PropertyKind(
+        "W/mK", 5.0, 5.0, "of the lattice at 300 K, predicted by the foundation model", is_predicted=True
+    ),
+    PropertyName.THERMAL_EXPANSION: PropertyKind(
+        "1/K", 1e-5, 3e-5, "at 300 K, predicted by the foundation model", is_predicted=True
+    ),
 }
 """Unit, scale and meaning of every property."""
 
@@ -95,7 +114,7 @@ class PropertyTarget(CampaignModel):
     )
     unit: str = Field(
         default="",
-        description="Unit of min and max, the property's own (eV/atom, Å^3/atom, g/cm^3 or GPa); may be left out.",
+        description="Unit of min and max, the property's own, such as eV/atom or GPa; may be left out.",
     )
     min: Number | None = Field(default=None, description="Smallest value on target, in the property's unit.")
     max: Number | None = Field(default=None, description="Largest value on target, in the property's unit.")

@@ -135,7 +135,7 @@ class StaticGates(CampaignModel):
     """Tests of a proposed structure by one evaluation of the potential; null leaves a test out."""
 
     energy_above_hull: Number | None = Field(
-        default=3.0, gt=0, description="Largest energy above the hull as proposed, eV/atom; null: no limit."
+        default=0.5, gt=0, description="Largest energy above the hull as proposed, eV/atom; null: no limit."
     )
     fmax: Number | None = Field(default=None, gt=0, description="Largest force as proposed, eV/Å; null: no limit.")
     volume_ratio: Number | None = Field(

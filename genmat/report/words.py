@@ -26,6 +26,11 @@ TITLES = {
     PropertyName.VOLUME_PER_ATOM: "Volume per atom",
     PropertyName.DENSITY: "Density",
     PropertyName.BULK_MODULUS: "Bulk modulus",
+    PropertyName.BAND_GAP: "Band gap",
+    PropertyName.SHEAR_MODULUS: "Shear modulus",
+    PropertyName.DEBYE_TEMPERATURE: "Debye temperature",
+    PropertyName.THERMAL_CONDUCTIVITY: "Thermal conductivity",
+    PropertyName.THERMAL_EXPANSION: "Thermal expansion",
 }
 """Names of the properties as headings."""
 
@@ -35,6 +40,11 @@ DECIMALS = {
     PropertyName.VOLUME_PER_ATOM: 2,
     PropertyName.DENSITY: 2,
     PropertyName.BULK_MODULUS: 0,
+    PropertyName.BAND_GAP: 2,
+    PropertyName.SHEAR_MODULUS: 0,
+    PropertyName.DEBYE_TEMPERATURE: 0,
+    PropertyName.THERMAL_CONDUCTIVITY: 1,
+    PropertyName.THERMAL_EXPANSION: 7,
 }
 """Digits after the point."""
 

@@ -8,9 +8,12 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from genmat.campaign.chemistry import Chemistry
-from genmat.campaign.properties import Direction, PropertyName, PropertyTarget
+from genmat.campaign.properties import PROPERTY_KINDS, Direction, PropertyName, PropertyTarget
 from genmat.campaign.symmetry import Symmetry
 from genmat.campaign.target import Target
+from genmat.models.property import PROPERTIES
+from genmat.representation import from_structure
+from genmat.screening.prediction import PREDICTED, Prediction, predict_properties
 from genmat.screening.target import check_target, evaluate_properties
 from genmat.screening.verdict import Reason
 
@@ -90,3 +93,32 @@ def test_a_missing_potential_is_told():
 def test_a_direction_alone_never_rejects():
     target = Target(properties=(PropertyTarget(name="density", direction=Direction.MAXIMIZE),))
     assert judge(target).passed
+
+
+def test_a_predicted_property_falls_with_its_interval_in_the_detail():
+    target = Target(properties=(PropertyTarget(name="band_gap", min=6.0),))
+    gap = Prediction(value=5.0, standard_deviation=0.5, low=4.2, high=5.8, model_sha256="ab" * 32)
+    evaluation = evaluate(needed=target.needed_properties, predictions={PropertyName.BAND_GAP: gap})
+    verdict = judge(target, evaluation)
+    assert verdict.reason is Reason.OFF_TARGET
+    assert "band_gap 5 eV (asked: at least 6), 90 % interval 4.2 to 5.8 eV" in verdict.detail
+    assert (verdict.values["band_gap_low"], verdict.values["band_gap_high"]) == (4.2, 5.8)
+
+
+def test_a_property_that_no_head_can_predict_has_failed():
+    target = Target(properties=(PropertyTarget(name="debye_temperature", min=6.0),))
+    assert judge(target, evaluate(needed=target.needed_properties)).reason is Reason.PROPERTY_FAILED
+    evaluation = evaluate(needed=target.needed_properties, predictions={PropertyName.DEBYE_TEMPERATURE: "too many"})
+    assert "debye_temperature: too many" in judge(target, evaluation).detail
+
+
+def test_the_shipped_heads_predict_salt_as_an_insulator_in_every_unit_that_a_target_has():
+    found = predict_properties(from_structure(SALT), PREDICTED)
+    assert set(found) == PREDICTED
+    gap = found[PropertyName.BAND_GAP]
+    assert isinstance(gap, Prediction)
+    assert gap.low <= 5.0 <= gap.high  # PBE
+    assert gap.low < gap.value < gap.high
+    assert {name: PROPERTY_KINDS[name].unit for name in PREDICTED} == {
+        name: PROPERTIES[name.value].unit for name in PREDICTED
+    }
