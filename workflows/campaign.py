@@ -48,17 +48,21 @@ class CampaignMaker(Maker):
 def advance_job(campaign: str, done: dict[str, Any]) -> dict[str, Any]:
     """Take a campaign as far as it goes without work; return how many chunks wait, or were submitted to FireWorks.
 
+    On a cluster the workers that do chunks only ask whether theirs was the last of its phase; if so they insert this
+    job once more, for a worker that keeps the books.
+
     Parameters
     ----------
     campaign
         Name of the campaign.
     done
-        Summary of the chunk's last job; only makes this job wait for that one.
+        Summary of the chunk's last job, for which this one waits; empty where it stands alone.
     """
-    del done
     store = current_store()
     if store.in_process or store.cluster.submission(campaign) is None:
         return {"campaign": campaign, "waiting": len(advance(store, campaign))}
-    from workflows.submission import submit_next
+    from workflows.submission import end_of_phase, submit_next
 
+    if done:
+        return {"campaign": campaign, "phase_ended": end_of_phase(store, campaign)}
     return {"campaign": campaign, "submitted": submit_next(store, campaign)}

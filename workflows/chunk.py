@@ -31,6 +31,8 @@ STATIC, RELAX, ASSESS = "static", "relax", "assess"
 called like its phase."""
 COMPETE, SELECT = "compete", "select_validation"
 """Stages of validation besides the one called like the phase: a competing phase, and who is computed and why."""
+COUNTED = {GENERATE: (GENERATE,), PRESCREEN: (ASSESS,), VALIDATE: (COMPETE, VALIDATE)}
+"""Stages whose activities are the chunks of a phase."""
 
 
 @dataclass(frozen=True, slots=True)

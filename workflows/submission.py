@@ -14,9 +14,9 @@ from genmat.database.cluster import Submission
 from genmat.database.documents import CampaignDocument, CampaignState
 from genmat.errors import CampaignError
 from genmat.ids import stable_id
-from workflows.chunk import PRESCREEN
-from workflows.dispatch.stages import Stage, stage_of
-from workflows.steps import BEGIN, job_uuid, step_workflow
+from workflows.chunk import COUNTED, SELECT, VALIDATE
+from workflows.dispatch.stages import stage_of
+from workflows.steps import ADVANCE, BEGIN, job_uuid, step_workflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,14 +25,12 @@ if TYPE_CHECKING:
     from jobflow.core.flow import Flow
 
     from genmat.campaign import Campaign
+    from genmat.database.documents import RoundState
     from genmat.database.launchpad import SessionLaunchPad
     from genmat.database.store import Store
     from workflows.chunk import Chunk
 
 logger = logging.getLogger(__name__)
-
-_FIRST_STAGES = {PRESCREEN: "assess"}
-"""Stage by which the chunks of a phase are counted, where it is not called like the phase."""
 
 
 def submit_campaign(
@@ -137,10 +135,12 @@ def _is_under_way(store: Store, launchpad: SessionLaunchPad, document: CampaignD
     if not document.rounds:
         return False
     state = document.rounds[-1]
-    stage = _FIRST_STAGES.get(state.phase, state.phase)
-    criteria = {"campaign": document.id, "round": state.round, "stage": stage}
+    stages = COUNTED.get(state.phase, ())
+    criteria = {"campaign": document.id, "round": state.round, "stage": {"$in": list(stages)}}
     planned = store.provenance.count(criteria)
-    if not planned or not store.provenance.unfinished(document.id, round_number=state.round, stage=stage):
+    # What is registered of a phase that is still being opened is not all of it.
+    is_open = state.phase != VALIDATE or store.provenance.count({**criteria, "stage": SELECT})
+    if not planned or not is_open or not _unfinished_chunks(store, document.id, state):
         return False
     return launchpad.count_workflows(document.id, round_number=state.round, phase=state.phase) >= planned
 
@@ -151,7 +151,7 @@ def workflow_id(chunk: Chunk) -> str:
 
 
 def chunk_workflow(key: str, chunk: Chunk, *, priority: int) -> Workflow:
-    """Return the workflow of a chunk: its jobs, each on its stage, then ``advance``.
+    """Return the workflow of a chunk: its jobs, then ``advance``.
 
     Parameters
     ----------
@@ -170,20 +170,55 @@ def chunk_workflow(key: str, chunk: Chunk, *, priority: int) -> Workflow:
 
 
 def _workflow(key: str, flow: Flow, about: dict[str, Any], activities: Sequence[str], *, priority: int) -> Workflow:
-    """Return a flow as a workflow; its first jobs do one activity each, what follows keeps the books."""
-    from jobflow.managers.fireworks import flow_to_workflow
+    """Return a flow as a workflow of one Firework: its jobs one after another, on the stage of its phase.
 
-    for position, (step, _) in enumerate(list(flow.iterflow())):  # type: ignore[no-untyped-call]
+    The first jobs do one activity each; what follows tells whether the phase is over.
+    """
+    from fireworks.core.firework import Firework, Workflow
+
+    from workflows.dispatch.task import JobsTask
+
+    # A job that is parked takes those with it that wait for it.
+    described = {**about, "activity_id": activities[0]} if activities else about
+    config = {"_category": stage_of(about["phase"]).value, "_priority": priority, "genmat": described}
+    jobs = [step for step, _ in flow.iterflow()]  # type: ignore[no-untyped-call]
+    for position, step in enumerate(jobs):
         # Two processes that build this workflow must refer to the same outputs.
         step.set_uuid(job_uuid(key, position))
-        is_work = position < len(activities)
-        described = {**about, "activity_id": activities[position]} if is_work else about
-        stage = stage_of(about["phase"]) if is_work else Stage.CONTROL
-        config = {"_category": stage.value, "_priority": priority, "genmat": described}
+        # Whatever a job adds lands on its stage.
         step.update_config({"manager_config": config}, dynamic=False)
-    name = f"{about['campaign']}-{about['phase']}"
     # No store: FireWorks would write its password into every spec.
-    return flow_to_workflow(flow, store=None, name=name, metadata={"genmat": {**about, "priority": priority}})
+    spec = {"_add_launchpad_and_fw_id": True, **config}
+    firework = Firework([JobsTask(jobs=jobs)], spec=spec, name=about["phase"])
+    metadata = {"genmat": {**about, "priority": priority}}
+    return Workflow([firework], name=f"{about['campaign']}-{about['phase']}", metadata=metadata)
+
+
+def end_of_phase(store: Store, name: str) -> bool:
+    """Insert the bookkeeping job that closes the present phase of a campaign if nothing of it is left to do.
+
+    Returns
+    -------
+    bool
+        Whether it was inserted by this call.
+    """
+    document = store.campaigns.require(name)
+    submission = store.cluster.submission(name)
+    if submission is None or document.state is not CampaignState.RUNNING or not document.rounds:
+        return False
+    state = document.rounds[-1]
+    if _unfinished_chunks(store, document.id, state):
+        return False
+    # A phase that was reopened ends once more.
+    cause = f"end-{state.round}-{state.phase}-{document.updated_at.isoformat()}"
+    return insert_step(store.launchpad(), name, ADVANCE, cause=cause, priority=submission.priority)
+
+
+def _unfinished_chunks(store: Store, name: str, state: RoundState) -> bool:
+    return any(
+        store.provenance.unfinished(name, round_number=state.round, stage=stage)
+        for stage in COUNTED.get(state.phase, ())
+    )
 
 
 def require_submission(store: Store, name: str) -> Submission:

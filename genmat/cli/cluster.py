@@ -125,7 +125,8 @@ def _check_secrets(session: Session, *, local: bool) -> None:
 
     source = session.settings.sources(**session.flags)["database_uri"]
     uri = session.settings.database_uri
-    if uri is None or "@" not in uri.get_secret_value():
+    # A key file may have a password of its own, also where the user is known by a certificate.
+    if uri is None or not ("@" in uri.get_secret_value() or "password=" in uri.get_secret_value().lower()):
         return
     if source == str(config_file()) and config_file().stat().st_mode & 0o077:
         msg = f"{config_file()} holds a password and can be read by others: chmod 600 {config_file()}"

@@ -140,12 +140,19 @@ class Cluster:
         criteria = {"_id": name, "notified": {"$ne": state}}
         return self._session.modify(SUBMISSIONS, criteria, {"$set": {"notified": state}}) is not None
 
-    def held(self) -> list[str]:
-        """Return the campaigns of which no job may begin: not running, or their core hours are spent."""
+    def held(self, submissions: Iterable[Submission] | None = None) -> list[str]:
+        """Return the campaigns of which no job may begin: not running, or their core hours are spent.
+
+        Parameters
+        ----------
+        submissions
+            All hand-overs, if they are known; spares reading them.
+        """
         states = [CampaignState.PAUSED, CampaignState.CANCELLED, CampaignState.FAILED]
         criteria = {"state": {"$in": [state.value for state in states]}}
         stopped = [entry["_id"] for entry in self._session.find("campaigns", criteria, fields=())]
-        limited = {entry.id: entry.max_core_hours for entry in self.submissions() if entry.max_core_hours is not None}
+        known = self.submissions() if submissions is None else submissions
+        limited = {entry.id: entry.max_core_hours for entry in known if entry.max_core_hours is not None}
         spent = self.spent() if limited else {}
         over = [name for name, hours in limited.items() if spent.get(name, 0.0) >= 3600 * hours]
         return sorted({*stopped, *over})

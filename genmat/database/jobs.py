@@ -81,5 +81,6 @@ def make_job_store(session: Session) -> JobStore:
         # jobflow makes none, and resolving references without it reads the whole collection.
         keys = [("uuid", 1), ("index", -1)]
         session.run(lambda database: database[OUTPUTS].create_index(keys), write=True)
-    collection = SessionCollection(session, OUTPUTS)
+    # A crash of the server cannot keep FireWorks' word that a job is done, which is written later, and lose its output.
+    collection = SessionCollection(session, OUTPUTS, durable=False)
     return JobStore(SessionStore.from_collection(collection))  # type: ignore[no-untyped-call]

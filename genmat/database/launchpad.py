@@ -20,7 +20,7 @@ from genmat.errors import DatabaseError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fireworks.core.firework import Workflow
+    from fireworks.core.firework import Firework, Workflow
 
     from genmat.database.session import Session
 
@@ -116,6 +116,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         self.gridfs_fallback = None if session.read_only else session.run(lambda base: GridFS(base, "fw_gridfs"))
         self.backup_launch_data: dict[int, Any] = {}
         self.backup_fw_data: dict[int, Any] = {}
+        self.taken: str | None = None
 
     def prepare(self) -> None:
         """Create the counters of a new LaunchPad and every index, FireWorks' own and ours."""
@@ -279,14 +280,12 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
                 reserved[entry["fw_id"]] = known[-1] if known else None
         return reserved
 
-    def last_campaign(self, worker_id: str) -> str | None:
-        """Return the campaign of the last job that a worker took."""
-        criteria = {"fworker.env.worker": worker_id}
-        launches = self._session.find("launches", criteria, fields=("fw_id",), sort=(("launch_id", -1),), limit=1)
-        if not launches:
-            return None
-        found = self._session.find("fireworks", {"fw_id": launches[0]["fw_id"]}, fields=("spec.genmat",), limit=1)
-        return found[0]["spec"].get("genmat", {}).get("campaign") if found else None
+    def checkout_fw(self, *arguments: Any, **options: Any) -> tuple[Firework | None, int | None]:
+        """Take the next job as FireWorks does, and remember its campaign in ``taken``."""
+        firework, launch_id = super().checkout_fw(*arguments, **options)
+        if firework is not None:
+            self.taken = firework.spec.get("genmat", {}).get("campaign")
+        return firework, launch_id
 
     def failures(self, campaign: str | None = None, *, state: str = "FIZZLED") -> list[Failure]:
         """Return the Fireworks of ours that failed, or with ``state`` DEFUSED those that were parked."""

@@ -38,6 +38,10 @@ JOB_STATES = (
 """States of FireWorks' jobs."""
 PAIRS = 2000
 """Values of DFT that are compared with the potential's."""
+LARGE = 200_000
+"""Candidates from which ways to end are counted one by one."""
+_END = ("round", "stage", "reason", "status")
+"""What makes a way to end, in the order of the index."""
 BIN = 0.02
 """Width of the bins of distances to the hull, eV/atom."""
 
@@ -121,13 +125,37 @@ class Statistics:
 
     def ends(self, campaign: str) -> list[End]:
         """Count where the candidates of a campaign ended or stand."""
-        names = ("round", "stage", "reason", "status")
+        is_large = self._backend.find("candidates", {"campaign": campaign}, fields=("round",), skip=LARGE, limit=1)
+        return self._ends_one_by_one(campaign) if is_large else self._ends_grouped(campaign)
+
+    def _ends_grouped(self, campaign: str) -> list[End]:
         pipeline: list[Fields] = [
             {"$match": {"campaign": campaign}},
-            {"$group": {"_id": {name: f"${name}" for name in names}, "count": {"$sum": 1}}},
+            {"$group": {"_id": {name: f"${name}" for name in _END}, "count": {"$sum": 1}}},
         ]
         rows = [End(**row["_id"], count=row["count"]) for row in self._backend.aggregate("candidates", pipeline)]
         return sorted(rows, key=lambda row: (row.round, row.stage, row.reason, row.status))
+
+    def _ends_one_by_one(self, campaign: str) -> list[End]:
+        """Jump along the index from one way to end to the next; to count one is five times faster than to group all."""
+        rows = []
+        here = self._next_end({"campaign": campaign})
+        while here is not None:
+            rows.append(End(**here, count=self._backend.count("candidates", {"campaign": campaign, **here})))
+            beyond = None
+            for place in reversed(range(len(_END))):
+                same = {name: here[name] for name in _END[:place]}
+                beyond = self._next_end({"campaign": campaign, **same, _END[place]: {"$gt": here[_END[place]]}})
+                if beyond is not None:
+                    break
+            here = beyond
+        return rows
+
+    def _next_end(self, criteria: Fields) -> Fields | None:
+        order = tuple((name, 1) for name in ("campaign", *_END))
+        hint = "_".join(f"{name}_1" for name, _ in order)
+        found = self._backend.find("candidates", criteria, fields=_END, sort=order, limit=1, hint=hint)
+        return {name: found[0][name] for name in _END} if found else None
 
     def energies(self, campaign: str) -> dict[int, dict[int, int]]:
         """Count distances to the hull by round and bin; bin ``k`` begins at ``k * BIN`` eV/atom."""

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from jobflow.core.job import job
+from jobflow.core.flow import Flow
+from jobflow.core.job import Response, job
 
 from genmat.database.documents import ModelDocument
 from workflows.session import current_store
@@ -43,3 +44,17 @@ def failing_job(key: str, cure: str) -> str:
 def large_job(size: int) -> dict[str, list[str]]:
     """Return some bytes of text."""
     return {"pieces": ["x" * 100_000] * (size // 100_000)}
+
+
+@job
+def growing_job(key: str) -> Response[str]:
+    """Replace itself by two jobs and one that waits for them."""
+    first, second = effect_job(f"{key}-1"), effect_job(f"{key}-2")
+    last = gathering_job([first.output, second.output])
+    return Response(replace=Flow([first, second, last], output=last.output))
+
+
+@job
+def gathering_job(keys: list[str]) -> str:
+    """Return what others returned."""
+    return "+".join(keys)

@@ -44,12 +44,21 @@ screen: {max_relaxed: 4, hull_tolerance: 0.1, relax: {fmax: 0.3, smax: 5}}
 learn: {rounds: 1}
 resources: {generate_chunk: 3, screen_chunk: 2, workers: 1}
 """
-"""Thirteen jobs; what takes time is to load CHGNet."""
+"""Five chunks and three times bookkeeping; what takes time is to load CHGNet."""
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the processes of the tests keep compiled modules: what they import takes seconds to compile."""
+    return tmp_path_factory.mktemp("compiled")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> None:
     """Keep the developer's settings and data out of the tests."""
+    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(compiled))
     for name in os.environ:
         if name.startswith("GENMAT_"):
             monkeypatch.delenv(name)
@@ -166,7 +175,7 @@ def store(place: Place) -> Iterator[Store]:
 
 @pytest.fixture
 def campaign() -> Campaign:
-    """Return the campaign that takes thirteen jobs."""
+    """Return the campaign of five chunks."""
     return parse_campaign(CAMPAIGN, source="test")
 
 

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 ABOUT = {"campaign": "jobs", "round": 0, "phase": "generate"}
 
 
-def enqueue(store: Store, jobs: dict[str, Job], *, name: str = "jobs", priority: int = 0, **limits: object) -> None:
+def enqueue(
+    store: Store,
+    jobs: dict[str, Job],
+    *,
+    name: str = "jobs",
+    phase: str = "generate",
+    priority: int = 0,
+    **limits: object,
+) -> None:
     """Insert one workflow a job; each is an activity of a campaign of that name."""
     launchpad = store.launchpad()
     launchpad.prepare()
@@ -29,7 +37,7 @@ def enqueue(store: Store, jobs: dict[str, Job], *, name: str = "jobs", priority:
     store.cluster.submit(Submission(id=name, priority=priority, submitted_at=store.cluster.now(), **limits))
     workflows = {
         f"genmat-{name}-{key}": _workflow(
-            f"genmat-{name}-{key}", Flow([job]), {**ABOUT, "campaign": name}, [key], priority=priority
+            f"genmat-{name}-{key}", Flow([job]), {**ABOUT, "campaign": name, "phase": phase}, [key], priority=priority
         )
         for key, job in jobs.items()
     }

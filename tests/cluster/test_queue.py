@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 from cluster_jobs import effect_job
 from fireworks.core.firework import Firework
-from jobflow.core.flow import Flow
+from jobflow.managers.fireworks import flow_to_workflow
 
-from genmat.database.documents import CampaignState
+from genmat.database.documents import CampaignState, RoundState
 from genmat.errors import CampaignError, DatabaseError
 from genmat.settings import Settings
 from workflows.begin import begin_job
 from workflows.campaign import advance_job
-from workflows.chunk import Chunk
+from workflows.chunk import Chunk, plan_activity
 from workflows.dispatch.stages import Stage
 from workflows.dispatch.worker import WorkerOptions, work
-from workflows.steps import ADVANCE, BEGIN, step_workflow
-from workflows.submission import _workflow, chunk_workflow, submit_campaign, workflow_id
+from workflows.steps import ADVANCE, BEGIN, job_uuid, step_workflow
+from workflows.submission import chunk_workflow, end_of_phase, submit_campaign, workflow_id
 
 from .conftest import CAMPAIGN
 from .queueing import effects, enqueue
@@ -62,7 +62,7 @@ def test_many_who_insert_one_workflow_leave_one_workflow_with_its_fireworks(stor
         thread.join()
     assert errors == []
     assert launchpad.workflows.count_documents({}) == 1
-    assert launchpad.fireworks.count_documents({}) == 3
+    assert launchpad.fireworks.count_documents({}) == 1
     assert launchpad.incomplete() == []
 
 
@@ -71,39 +71,61 @@ def test_an_insertion_that_was_cut_short_is_finished_by_the_next(store):
     launchpad.prepare()
     key = workflow_id(CHUNK)
     launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=0)})
-    before = sorted(entry["spec"]["_tasks"][0]["job"]["uuid"] for entry in launchpad.fireworks.find({}))
-    launchpad.fireworks.delete_many({"name": {"$ne": "relax"}})
+    before = uuids(launchpad)
+    assert len(before) == 3
+    launchpad.fireworks.delete_many({})
     assert launchpad.incomplete() == [key]
     launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=0)})
     assert launchpad.incomplete() == []
-    assert sorted(entry["spec"]["_tasks"][0]["job"]["uuid"] for entry in launchpad.fireworks.find({})) == before
+    assert uuids(launchpad) == before
 
 
-def test_work_lands_on_its_stage_and_specs_hold_neither_store_nor_address(store):
+def uuids(launchpad) -> list[str]:
+    return [job["uuid"] for entry in launchpad.fireworks.find({}) for job in entry["spec"]["_tasks"][0]["jobs"]]
+
+
+@pytest.mark.parametrize(("phase", "stage"), [("generate", "gpu"), ("prescreen", "gpu"), ("validate", "cpu")])
+def test_work_lands_on_its_stage_and_specs_hold_neither_store_nor_address(store, phase, stage):
     launchpad = store.launchpad()
     launchpad.prepare()
-    key = workflow_id(CHUNK)
-    launchpad.insert_once({key: chunk_workflow(key, CHUNK, priority=7)})
-    specs = {entry["name"]: entry["spec"] for entry in launchpad.fireworks.find({})}
-    assert {name: spec["_category"] for name, spec in specs.items()} == {
-        "relax": "gpu",
-        "assess": "gpu",
-        "advance": "control",
-    }
-    assert {spec["_priority"] for spec in specs.values()} == {7}
-    assert all(spec["_tasks"][0]["store"] is None for spec in specs.values())
-    assert "mongodb://" not in str(specs)
+    chunk = Chunk("tiny", 0, phase, ("a" * 32, "b" * 32) if phase == "prescreen" else ("a" * 32,))
+    launchpad.insert_once({"key": chunk_workflow("key", chunk, priority=7)})
+    (entry,) = launchpad.fireworks.find({})
+    assert (entry["spec"]["_category"], entry["spec"]["_priority"]) == (stage, 7)
+    assert entry["spec"]["genmat"]["activity_id"] == "a" * 32
+    assert "store" not in entry["spec"]["_tasks"][0]
+    assert "mongodb://" not in str(entry)
+
+
+def test_the_last_chunk_of_a_phase_calls_for_bookkeeping_once(store, campaign):
+    submit_campaign(store, campaign)
+    store.campaigns.set_round("tiny", RoundState(round=0, phase="generate"))
+    activities = [plan_activity("tiny", 0, "generate", [key]) for key in "ab"]
+    store.provenance.insert_if_absent(activities)
+
+    def finish(key: str) -> None:
+        store.provenance.complete(key, store.provenance.begin_attempt(key).id, generated=[], counts={})
+
+    finish(activities[0].id)
+    assert not end_of_phase(store, "tiny")
+    finish(activities[1].id)
+    assert end_of_phase(store, "tiny")
+    assert not end_of_phase(store, "tiny")
+    # It was reopened, and ends again.
+    store.campaigns.set_state("tiny", CampaignState.RUNNING)
+    assert end_of_phase(store, "tiny")
+    assert store.launchpad().count_ready("control") == 3
 
 
 @pytest.mark.parametrize(("phase", "done"), [(BEGIN, ()), (ADVANCE, ({},))])
 def test_a_bookkeeping_job_is_written_as_jobflow_writes_it(phase, done):
-    job = {BEGIN: begin_job, ADVANCE: advance_job}[phase]("tiny", *done)
     about = {"campaign": "tiny", "round": -1, "phase": phase}
-    theirs = _workflow("key", Flow([job]), about, (), priority=3)
-    ours = step_workflow("key", "tiny", phase, priority=3)
-    assert ours.metadata == theirs.metadata
-    assert ours.name == theirs.name
-    (mine,), (other,) = ours.fws, theirs.fws
+    job = {BEGIN: begin_job, ADVANCE: advance_job}[phase]("tiny", *done)
+    job.set_uuid(job_uuid("key", 0))
+    config = {"_category": "control", "_priority": 3, "genmat": about}
+    job.update_config({"manager_config": config}, dynamic=False)
+    (mine,) = step_workflow("key", "tiny", phase, priority=3).fws
+    (other,) = flow_to_workflow(job, store=None).fws
     assert mine.name == other.name
     # What jobflow adds are its defaults, and which flow the job stood in.
     read = [Firework.from_dict(firework.to_db_dict()) for firework in (mine, other)]

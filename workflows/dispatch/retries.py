@@ -12,7 +12,7 @@ from genmat.database.documents import ActivityState, CampaignState, CandidateSta
 from genmat.errors import CampaignError
 from genmat.screening.verdict import Reason
 from genmat.screening.verdict import Stage as Funnel
-from workflows.chunk import ASSESS, DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
+from workflows.chunk import ASSESS, COMPETE, DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
 from workflows.steps import ADVANCE, BEGIN
 from workflows.submission import insert_step, require_submission
 
@@ -118,6 +118,10 @@ def _chunk_activities(store: Store, activity_id: str) -> list[ActivityDocument]:
 
 
 def _stop_candidates(store: Store, activity: ActivityDocument, *, detail: str) -> None:
+    if activity.stage in {COMPETE, VALIDATE} and activity.state is not ActivityState.COMPLETED:
+        # The verdict of its candidate, which is told where the round ends, quotes this.
+        told = {"counts": {Reason.JOB_FAILED.value: 1}, "parameters": {**activity.parameters, "detail": detail}}
+        store.provenance.set_fields({activity.id: told})
     stage = _NEXT_VERDICT.get(activity.stage)
     if stage is None:
         return
@@ -153,11 +157,12 @@ def retry_campaign(store: Store, name: str, *, phase: str | None = None) -> int:
     for failure in parked:
         if failure.activity_id is not None:
             _reopen(store, failure.activity_id, name=name, phase=failure.phase)
-    for failure in parked:
-        launchpad.forgive(failure.fw_id)
     document = store.campaigns.require(name)
     if parked or document.state is CampaignState.FAILED:
+        # Before any job runs: this change is what makes the end of a reopened phase another one.
         store.campaigns.set_state(name, CampaignState.RUNNING)
+    for failure in parked:
+        launchpad.forgive(failure.fw_id)
     if document.state is CampaignState.FAILED and not parked:
         # Refused by its first job, which may find the missing file now.
         cause = f"again-{document.updated_at.isoformat()}"
@@ -178,15 +183,21 @@ def _reopen(store: Store, activity_id: str, *, name: str, phase: str) -> None:
         raise CampaignError(msg)
     for activity in activities:
         _let_candidates_go_on(store, activity)
-        store.provenance.set_fields({activity.id: {"state": ActivityState.PENDING}})
+        store.provenance.set_fields({activity.id: {"state": ActivityState.PENDING, "counts": {}}})
     if _PHASE_ORDER.index(state.phase) > _PHASE_ORDER.index(phase) if phase in _PHASE_ORDER else False:
         store.campaigns.set_round(name, state.model_copy(update={"phase": phase}), expected_phase=state.phase)
 
 
 def _let_candidates_go_on(store: Store, activity: ActivityDocument) -> None:
+    if activity.stage in {COMPETE, VALIDATE}:
+        # A phase that could not be computed leaves every candidate that competes with it without a distance.
+        criteria = {"campaign": activity.campaign, "round": activity.round, "stage": Funnel.VALIDATE.value}
+        candidates, reason = store.candidates.find(criteria), Reason.VALIDATION_FAILED
+    else:
+        candidates, reason = list(store.candidates.get_many(activity.used).values()), Reason.JOB_FAILED
     changes: dict[str, dict[str, Any]] = {}
-    for candidate in store.candidates.get_many(activity.used).values():
-        kept = [verdict for verdict in candidate.verdicts if verdict.reason != Reason.JOB_FAILED]
+    for candidate in candidates:
+        kept = [verdict for verdict in candidate.verdicts if verdict.reason != reason]
         if len(kept) < len(candidate.verdicts):
             changes[candidate.id] = _as_of(candidate, kept)
     store.candidates.set_fields(changes)
@@ -194,9 +205,10 @@ def _let_candidates_go_on(store: Store, activity: ActivityDocument) -> None:
 
 def _as_of(candidate: CandidateDocument, verdicts: Sequence[VerdictRecord]) -> dict[str, Any]:
     last = verdicts[-1] if verdicts else None
+    is_ranked = last is not None and last.stage == Funnel.RANK
     return {
         "verdicts": list(verdicts),
-        "status": CandidateStatus.ACTIVE,
+        "status": CandidateStatus.ACCEPTED if is_ranked else CandidateStatus.ACTIVE,
         "stage": last.stage if last else candidate.stage,
         "reason": last.reason if last else Reason.OK,
     }

@@ -8,6 +8,7 @@ none that its walltime would not let it begin.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -40,6 +41,8 @@ HEARTBEAT = 15.0
 """Time between two signs of life, s."""
 POLL = 1.0
 """Time between two looks for work while there is none, s."""
+GLANCE = 1.0
+"""Age from which what a worker knows of the states of campaigns is looked up again, s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,39 +102,79 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
 
     started = last = time.monotonic()
     n_done = 0
-    spent: dict[str, float] = {}
-    while options.max_jobs is None or n_done < options.max_jobs:
-        now = time.monotonic()
-        if options.seconds is not None and now - started >= options.seconds:
-            break
-        fworker = _fworker(store, launchpad, options, worker=worker)
-        with _folder(folder):
-            ran = Rocket(launchpad, fworker, fw_id=None).run()
-        if ran:
-            n_done += 1
-            last = time.monotonic()
-            if (campaign := launchpad.last_campaign(worker.id)) is not None:
-                spent[campaign] = spent.get(campaign, 0.0) + (last - now) * worker.cores
-                store.cluster.set_spent(worker.id, spent)
-        elif now - last >= options.idle or not unfinished(store):
-            break
-        else:
-            time.sleep(min(POLL, options.idle))
+    account = _Account(store, worker)
+    gate = _Gate(store, launchpad, options, worker=worker)
+    try:
+        while options.max_jobs is None or n_done < options.max_jobs:
+            now = time.monotonic()
+            if options.seconds is not None and now - started >= options.seconds:
+                break
+            launchpad.taken = None
+            with _folder(folder):
+                ran = Rocket(launchpad, gate.fworker(), fw_id=None).run()
+            if ran:
+                n_done += 1
+                last = time.monotonic()
+                account.add(launchpad.taken, last - now, at_once=gate.has_limits)
+            elif now - last >= options.idle or not unfinished(store):
+                break
+            else:
+                time.sleep(min(POLL, options.idle))
+    finally:
+        account.write()
     return n_done
 
 
-def _fworker(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, worker: Worker) -> FWorker:
-    """Return which jobs may be taken at this moment."""
-    from fireworks.core.fworker import FWorker
+class _Account:
+    """Core time that a worker gave to each campaign; written now and then, and after each job where it is limited."""
 
-    closed = set(store.cluster.held())
-    limits = {entry.id: entry.max_running for entry in store.cluster.submissions() if entry.max_running is not None}
-    if limits:
-        running = launchpad.running()
-        closed |= {name for name, limit in limits.items() if running.get(name, 0) >= limit}
-    query = {"spec.genmat.campaign": {"$nin": sorted(closed)}} if closed else {}
-    categories = [stage.value for stage in options.stages]
-    return FWorker(name=worker.stage, category=categories, query=query, env={"worker": worker.id})
+    def __init__(self, store: Store, worker: Worker) -> None:
+        self._store, self._worker = store, worker
+        self._spent: dict[str, float] = {}
+        self._written = time.monotonic()
+
+    def add(self, campaign: str | None, seconds: float, *, at_once: bool) -> None:
+        """Add the time of a job, s."""
+        if campaign is not None:
+            self._spent[campaign] = self._spent.get(campaign, 0.0) + seconds * self._worker.cores
+        if at_once or time.monotonic() - self._written > GLANCE:
+            self.write()
+
+    def write(self) -> None:
+        """Tell the database."""
+        self._store.cluster.set_spent(self._worker.id, self._spent)
+        self._written = time.monotonic()
+
+
+class _Gate:
+    """Which jobs may be taken: looked up before each job where campaigns have limits, else now and then."""
+
+    def __init__(self, store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, worker: Worker) -> None:
+        self._store, self._launchpad, self._options, self._worker = store, launchpad, options, worker
+        self._looked = -math.inf
+        self._closed: list[str] = []
+        self.has_limits = False
+
+    def fworker(self) -> FWorker:
+        """Return which jobs may be taken at this moment."""
+        from fireworks.core.fworker import FWorker
+
+        if self.has_limits or time.monotonic() - self._looked > GLANCE:
+            self._look()
+        query = {"spec.genmat.campaign": {"$nin": self._closed}} if self._closed else {}
+        categories = [stage.value for stage in self._options.stages]
+        return FWorker(name=self._worker.stage, category=categories, query=query, env={"worker": self._worker.id})
+
+    def _look(self) -> None:
+        submissions = self._store.cluster.submissions()
+        closed = set(self._store.cluster.held(submissions))
+        limits = {entry.id: entry.max_running for entry in submissions if entry.max_running is not None}
+        if limits:
+            running = self._launchpad.running()
+            closed |= {name for name, limit in limits.items() if running.get(name, 0) >= limit}
+        self.has_limits = bool(limits) or any(entry.max_core_hours is not None for entry in submissions)
+        self._closed = sorted(closed)
+        self._looked = time.monotonic()
 
 
 @contextmanager
