@@ -69,7 +69,12 @@ class Patience:
 
 
 def reconcile(
-    store: Store, scheduler: Scheduler | None, *, dry_run: bool = False, patience: Patience | None = None
+    store: Store,
+    scheduler: Scheduler | None,
+    *,
+    dry_run: bool = False,
+    patience: Patience | None = None,
+    references: bool = False,
 ) -> list[Finding]:
     """Find and mend what is broken; return what was found.
 
@@ -83,10 +88,14 @@ def reconcile(
         Change nothing.
     patience
         How long things may stay as they are.
+    references
+        Also look for references whose target is absent, which reads every reference once.
     """
     patience = patience or Patience()
     launchpad = store.launchpad()
     findings = [] if dry_run else _replay(store)
+    if not dry_run:
+        launchpad.prepare()
     entries: Mapping[str, QueueEntry] | None = None
     if scheduler is not None:
         try:
@@ -102,6 +111,8 @@ def reconcile(
     findings += _refresh(launchpad, dry_run=dry_run)
     findings += _release(store, launchpad, entries, patience, dry_run=dry_run)
     findings += _finish_insertions(launchpad, dry_run=dry_run)
+    if references:
+        findings += _mend_references(store, launchpad, dry_run=dry_run)
     findings += _wake_campaigns(store, launchpad, dry_run=dry_run)
     return findings
 
@@ -186,6 +197,29 @@ def _finish_insertions(launchpad: SessionLaunchPad, *, dry_run: bool) -> list[Fi
     if cut_short and not dry_run:
         launchpad.forget(cut_short)
     return [Finding("workflow cut short", key, "removed, to be inserted again") for key in cut_short]
+
+
+def _mend_references(store: Store, launchpad: SessionLaunchPad, *, dry_run: bool) -> list[Finding]:
+    """Draw lost structures again, stop jobs of what does not exist, and tell of the rest, which a backup may hold."""
+    findings = []
+    for entry in store.dangling():
+        jobs: list[int] = []
+        action = f"restore it with genmat restore, or delete the entry in {entry.collection}"
+        if entry.collection == "fireworks":
+            if not dry_run:
+                launchpad.stop_jobs(entry.field, entry.target)
+            action = "stopped: there is nothing that it could do"
+        elif (entry.collection, entry.field) == ("candidates", "structure_id"):
+            # A draw follows from its seed: done again, it gives the same crystal under the same id.
+            made = store.provenance.that_made([entry.target])
+            jobs = [number for activity in made for number in launchpad.fireworks_of(activity.id)]
+        for number in jobs:
+            if not dry_run:
+                launchpad.rerun_fw(number)
+            action = f"job {number} draws it again"
+        subject = f"{entry.collection} {entry.key}, {entry.field} {entry.target}"
+        findings.append(Finding("dangling reference", subject, action))
+    return findings
 
 
 def _wake_campaigns(store: Store, launchpad: SessionLaunchPad, *, dry_run: bool) -> list[Finding]:

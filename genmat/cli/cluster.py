@@ -318,7 +318,7 @@ def reconcile(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is broken and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find lost runs, orphaned reservations, expired locks and spooled results, and mend them.
+    """Find lost runs, orphaned reservations, expired locks, spooled results, dangling references, and mend them.
 
     Asks the scheduler whether a worker lives. Example: genmat reconcile --dry-run
     """
@@ -330,7 +330,7 @@ def reconcile(
         from workflows.reconcile import reconcile as mend
 
         scheduler = _site(session)["scheduler"] if known else None
-        findings = mend(store, scheduler, dry_run=dry_run)
+        findings = mend(store, scheduler, dry_run=dry_run, references=True)
     if as_json:
         from dataclasses import asdict
 

@@ -36,7 +36,7 @@ class Check:
 def doctor(
     context: typer.Context, *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Show every setting with where it came from, and test database, weights, reference and disk.
+    """Show every setting with where it came from, and test database, queue, weights, engines, permissions and disk.
 
     Exit code 0 if campaigns can run, 2 if not. Example: genmat doctor
     """
@@ -191,12 +191,70 @@ def _current_folder(_settings: Settings) -> tuple[bool, str]:
     return True, f"results can be written to {Path('genmat-output').absolute()}"
 
 
+def _indexes(settings: Settings) -> tuple[bool | None, str]:
+    from genmat.database.connection import has_database
+    from genmat.database.store import connect
+
+    if not has_database(settings):
+        return None, "no database yet; the first genmat run or genmat submit makes it with its indexes"
+    with connect(settings, read_only=True) as store:
+        if store.in_process:
+            return None, "the in-process store needs none"
+        missing = store.missing_indexes()
+    if not missing:
+        return True, "all are present"
+    return False, f"{len(missing)} are missing, the first {missing[0]}: genmat reconcile makes them"
+
+
+def _permissions(settings: Settings) -> tuple[bool | None, str]:
+    from genmat.settings import config_file
+
+    texts = []
+    for path, is_open, remedy in (
+        (config_file(), 0o077 if settings.database_uri is not None else 0o022, "600"),
+        (settings.data_folder, 0o022, "700"),
+    ):
+        if not path.exists():
+            continue
+        mode = path.stat().st_mode & 0o777
+        if mode & is_open:
+            return False, f"{path} is open to others ({mode:o}): chmod {remedy} {path}"
+        texts.append(f"{path} {mode:o}")
+    return (True, ", ".join(texts)) if texts else (None, "neither configuration nor data folder exist yet")
+
+
+def _queue(settings: Settings) -> tuple[bool | None, str]:
+    from workflows.dispatch.scheduler import SchedulerError, get_scheduler
+    from workflows.dispatch.site import check_safe_path, load_site, site_folder
+
+    folder = site_folder(settings)
+    if not folder.is_dir():
+        return None, f"{folder} does not exist; only a cluster needs it: genmat init --queue slurm"
+    site = load_site(folder)
+    check_safe_path(settings.data_folder)
+    scheduler = get_scheduler(site.scheduler)
+    wanted = {config.queue: stage for stage, config in site.stages.items()}
+    try:
+        known = scheduler.partitions()
+        jobs = scheduler.jobs()
+    except SchedulerError as err:
+        return False, f"{site.scheduler} does not answer: {err}; load its module, or ask where it runs"
+    if missing := sorted(wanted.keys() - known):
+        there = ", ".join(sorted(known)) or "none"
+        file = folder / f"my_qadapter_{wanted[missing[0]]}.yaml"
+        return False, f"{site.scheduler} has no {missing[0]}, it has {there}: put one of them into queue in {file}"
+    return True, f"{site.scheduler} answers, has {', '.join(sorted(wanted))}, {len(jobs)} jobs of yours, {folder}"
+
+
 _TESTS: dict[str, Callable[[Settings], tuple[bool | None, str]]] = {
     "machine": _python,
     "data folder": _data_folder,
     "current folder": _current_folder,
     "mongod": _mongod,
     "database": _database,
+    "indexes": _indexes,
+    "permissions": _permissions,
+    "queue": _queue,
     "potential weights": _weights,
     "reference": _reference,
     "gpaw": _engine("gpaw"),

@@ -37,3 +37,11 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "models": (("sha256",), ("kind",), ("schema_version",)),
 }
 """Ascending compound indexes by collection; a descending sort reads them backwards."""
+
+QUEUE_INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "fireworks": (("state", "spec._category", "spec._priority"), ("spec.genmat.campaign", "state")),
+    "workflows": (("metadata.genmat.campaign", "metadata.genmat.round", "metadata.genmat.phase"), ("locked",)),
+    "launches": (("fw_id", "state"), ("state",)),
+    "outputs": (("uuid", "index"), ("blob_uuid",)),
+}
+"""What FireWorks and jobflow lack: what a launcher asks for each job, and what we ask of a campaign."""

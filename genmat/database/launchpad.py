@@ -14,6 +14,7 @@ from fireworks.core.launchpad import LaunchPad
 from fireworks.utilities.fw_utilities import get_fw_logger
 from gridfs import GridFS
 
+from genmat.database.indexes import QUEUE_INDEXES
 from genmat.database.retrying import SessionCollection
 from genmat.errors import DatabaseError
 
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
     from genmat.database.session import Session
 
-INDEXES = {
-    "fireworks": (("state", "spec._category", "spec._priority"), ("spec.genmat.campaign", "state")),
-    "workflows": (("metadata.genmat.campaign", "metadata.genmat.round", "metadata.genmat.phase"), ("locked",)),
-    "launches": (("fw_id", "state"), ("fworker.env.worker", "launch_id"), ("state",)),
-    "outputs": (("uuid", "index"), ("blob_uuid",)),
-}
-"""What FireWorks and jobflow lack: what a launcher asks for each job, and what we ask of a campaign."""
 ACTIVE = ("READY", "RESERVED", "RUNNING", "FIZZLED")
 """States of Fireworks that something still happens to; one that waits does so for one of these, or for ever."""
 _INSERTED_AT_ONCE = 500
@@ -129,7 +123,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
             self.workflows.create_index(field)
         for field in ("launches", "updated_on"):
             self.fireworks.create_index(field)
-        self._session.create_indexes(INDEXES)
+        self._session.create_indexes(QUEUE_INDEXES)
 
     def insert_once(self, workflows: Mapping[str, Workflow]) -> list[str]:
         """Insert workflows of which no other has the same id; finish those whose insertion was cut short.
@@ -221,6 +215,18 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
             {"$group": {"_id": "$spec.genmat.campaign", "count": {"$sum": 1}}},
         ]
         return {row["_id"]: row["count"] for row in self._session.aggregate("fireworks", pipeline) if row["_id"]}
+
+    def fireworks_of(self, activity_id: str) -> list[int]:
+        """Return the numbers of the Fireworks that do an activity."""
+        found = self._session.find("fireworks", {"spec.genmat.activity_id": activity_id}, fields=("fw_id",))
+        return sorted(entry["fw_id"] for entry in found)
+
+    def stop_jobs(self, field: str, value: str) -> None:
+        """Defuse the Fireworks that have not ended and hold a value in a field of their specification."""
+        ended = ["COMPLETED", "DEFUSED", "ARCHIVED"]
+        criteria = {field: value, "state": {"$nin": ended}}
+        for entry in self._session.find("fireworks", criteria, fields=("fw_id",)):
+            self.defuse_fw(entry["fw_id"])
 
     def count_active(self, campaign: str) -> int:
         """Count the Fireworks of a campaign that something still happens to."""

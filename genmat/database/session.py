@@ -336,6 +336,16 @@ class Session:
             models = [pymongo.IndexModel([(field, pymongo.ASCENDING) for field in key]) for key in keys]
             self.run(partial(_create_indexes, collection=name, models=models), write=True)
 
+    def missing_indexes(self, indexes: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+        """Return which of some ascending indexes are absent, as collection and fields; the one in memory needs none."""
+        if self.in_process:
+            return []
+        missing = []
+        for name, keys in indexes.items():
+            there = self.run(partial(_index_keys, collection=name))
+            missing += [f"{name} ({', '.join(key)})" for key in keys if tuple(key) not in there]
+        return missing
+
     def close(self) -> None:
         """Let go of the database."""
         if self._journal is not None:
@@ -392,6 +402,10 @@ class Session:
         if codes & _TOO_LARGE or isinstance(err, mongo.DocumentTooLarge):
             return DatabaseError(f"{self.label}: a document grew beyond MongoDB's 16 MB: {text}")
         return DatabaseError(f"{self.label}: {text}")
+
+
+def _index_keys(database: Any, *, collection: str) -> set[tuple[str, ...]]:
+    return {tuple(field for field, _ in index["key"]) for index in database[collection].index_information().values()}
 
 
 def _create_indexes(database: Any, *, collection: str, models: Sequence[pymongo.IndexModel]) -> None:

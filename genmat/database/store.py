@@ -19,7 +19,7 @@ from genmat.database.documents import (
     PropertyDocument,
     StructureDocument,
 )
-from genmat.database.indexes import INDEXES
+from genmat.database.indexes import INDEXES, QUEUE_INDEXES
 from genmat.database.spool import Spool, SpoolingBackend
 from genmat.database.statistics import Statistics
 from genmat.database.trajectories import TrajectoryStore
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jobflow.core.store import JobStore
 
     from genmat.database.collection import Backend
+    from genmat.database.dangling import Dangling
     from genmat.database.launchpad import SessionLaunchPad
     from genmat.database.session import Session
     from genmat.settings import Settings
@@ -129,6 +130,17 @@ class Store:
         self.migrate()
         for path, count in self.replay_spool().items():
             logger.warning("wrote %d results that were kept in %s while the database was away", count, path)
+
+    def missing_indexes(self) -> list[str]:
+        """Return the indexes that are absent, as collection and fields; those of the queue only if there is one."""
+        wanted = INDEXES | (QUEUE_INDEXES if self._session.find("workflows", {}, fields=(), limit=1) else {})
+        return self._session.missing_indexes(wanted)
+
+    def dangling(self) -> list[Dangling]:
+        """Return references whose target is absent; the in-process store is not asked."""
+        from genmat.database.dangling import find_dangling
+
+        return [] if self.in_process else find_dangling(self._session)
 
     def replay_spool(self) -> dict[Path, int]:
         """Write what was kept on disk while the database was away; return how many writes, by file."""

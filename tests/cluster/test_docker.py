@@ -72,3 +72,14 @@ def test_mongod_asks_for_passwords_and_has_a_reader(compose):
     users = (ROOT / "docker" / "users.js").read_text()
     assert '["reader", "read"]' in users
     assert '["writer", "readWrite"]' in users
+
+
+def test_the_dashboard_reads_as_the_user_who_may_only_read(compose):
+    dashboard = compose["services"]["dashboard"]
+    assert dashboard["command"][0] == "serve"
+    assert dashboard["read_only"]
+    assert [secret["source"] for secret in dashboard["secrets"]] == ["dashboard"]
+    # It listens on loopback alone, so that no port is published.
+    assert "ports" not in dashboard
+    head = (ROOT / "docker" / "compose.yaml").read_text()
+    assert "dashboard_uri: mongodb://reader:$(cat secrets/reader)@" in head

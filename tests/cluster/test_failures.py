@@ -13,7 +13,7 @@ from cluster_jobs import effect_job, failing_job, large_job
 from fireworks.core.firework import FWAction
 
 from genmat.database.cluster import QueueJob, QueueJobState
-from genmat.database.documents import ActivityDocument, CampaignState, CandidateDocument
+from genmat.database.documents import ActivityDocument, CampaignState, CandidateDocument, PropertyDocument
 from workflows.chunk import plan_activity
 from workflows.dispatch.allocation import pause_left, settle
 from workflows.dispatch.retries import RetryPolicy, retry_campaign, treat_failures
@@ -293,7 +293,38 @@ def test_a_scheduler_that_refuses_is_asked_less_and_less_often(store):
     assert pause_left(store, Stage.CPU) == 0.0
 
 
+def test_references_without_target_are_told_and_those_that_a_rerun_mends_are_mended(store):
+    activity = planned(store, "drew", "generate")
+    enqueue(store, {"drew": effect_job("drew"), "orphan": effect_job("orphan")})
+    launchpad = store.launchpad()
+    orphan, drew = launchpad.fireworks_of("orphan"), launchpad.fireworks_of("drew")
+    launchpad.fireworks.update_one({"fw_id": orphan[0]}, {"$set": {"state": "PAUSED"}})
+    work(store, WorkerOptions(cores=1, idle=0))
+    attempt = store.provenance.begin_attempt(activity.id)
+    store.provenance.complete(activity.id, attempt.id, generated=["lost"], counts={})
+    store.candidates.set_fields({"drew-0": {"structure_id": "lost"}})
+    store.campaigns.set_round("jobs", _round("prescreen").model_copy(update={"snapshot_id": "nowhere"}))
+    value = {"structure_id": "gone", "name": "band_gap", "value": 1.0, "unit": "eV", "fidelity": "dft", "method": "x"}
+    store.properties.insert_if_absent([PropertyDocument(id="value", **value)])
+    backup = "restore it with genmat restore, or delete the entry in"
+    expected = {
+        "candidates drew-0, structure_id lost": f"job {drew[0]} draws it again",
+        "properties value, structure_id gone": f"{backup} properties",
+        "campaigns jobs, rounds.snapshot_id nowhere": f"{backup} campaigns",
+        "fireworks genmat-jobs-orphan/0, spec.genmat.activity_id orphan": "stopped: there is nothing that it could do",
+    }
+    for dry_run in (True, False):
+        states = launchpad.states("jobs")
+        found = reconcile(store, None, dry_run=dry_run, patience=IMPATIENT, references=True)
+        assert {f.subject: f.action for f in found if f.kind == "dangling reference"} == expected
+        assert (launchpad.states("jobs") == states) is dry_run
+    assert launchpad.states("jobs") == {"READY": 1, "DEFUSED": 1}
+    work(store, WorkerOptions(cores=1, idle=0))
+    assert effects(store) == {"drew": 2}
+
+
 def test_reconcile_and_retry_speak_json(place: Place, store):
+    planned(store, "a", "generate")
     enqueue(store, {"a": effect_job("a")})
     assert json.loads(place.genmat("reconcile", "--dry-run", "--json").stdout) == []
     assert json.loads(place.genmat("retry", "jobs", "--json").stdout) == {"name": "jobs", "retried": 0}

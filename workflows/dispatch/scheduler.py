@@ -85,6 +85,16 @@ class Scheduler(ABC):
         """
 
     @abstractmethod
+    def partitions(self) -> set[str]:
+        """Return the partitions or queues that there are.
+
+        Raises
+        ------
+        SchedulerError
+            If the scheduler does not say.
+        """
+
+    @abstractmethod
     def cancel(self, queue_id: str) -> None:
         """End a job."""
 
@@ -141,6 +151,10 @@ class Slurm(Scheduler):
             entries[parts[2]] = QueueEntry(parts[0], parts[2], is_running=parts[1] == "RUNNING")
         return entries
 
+    def partitions(self) -> set[str]:
+        """Ask sinfo."""
+        return set(self._run("sinfo", "--noheader", "--format", "%R").split())
+
     def cancel(self, queue_id: str) -> None:
         """Ask scancel."""
         self._run("scancel", queue_id)
@@ -172,6 +186,15 @@ class Pbs(Scheduler):
             }
         except (ValueError, KeyError, AttributeError, TypeError) as err:
             msg = f"qstat printed {said[:80]!r}, expected JSON with Jobs"
+            raise SchedulerError(msg) from err
+
+    def partitions(self) -> set[str]:
+        """Ask qstat -Q."""
+        said = self._run("qstat", "-Q", "-f", "-F", "json")
+        try:
+            return set(json.loads(said)["Queue"])
+        except (ValueError, KeyError, TypeError) as err:
+            msg = f"qstat printed {said[:80]!r}, expected JSON with Queue"
             raise SchedulerError(msg) from err
 
     def cancel(self, queue_id: str) -> None:

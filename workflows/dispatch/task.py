@@ -43,7 +43,7 @@ class JobsTask(FiretaskBase):  # type: ignore[misc]
                 raise GenmatError(msg)
             task = JobFiretask(job=job, store=None)
             task.fw_id = self.fw_id
-            action = task.run_task(fw_spec)
+            action = task.run_task(fw_spec)  # type: ignore[no-untyped-call]
             stored |= action.stored_data
         action.stored_data = stored
         return action
