@@ -13,7 +13,7 @@ import typer
 
 from genmat.cli.session import session_of
 from genmat.cli.terminal import print_json, print_line, print_table
-from genmat.errors import GenmatError
+from genmat.errors import GenmatError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,7 +177,10 @@ def _engine(name: str) -> Callable[[Settings], tuple[bool | None, str]]:
 def _data_folder(settings: Settings) -> tuple[bool, str]:
     from genmat.interop.io import check_writable
 
-    check_writable(settings.data_folder)
+    try:
+        check_writable(settings.data_folder)
+    except StorageError as err:
+        return False, str(err).replace("choose another one with --output", "set GENMAT_DATA_FOLDER to one of yours")
     present = next(folder for folder in (settings.data_folder, *settings.data_folder.parents) if folder.exists())
     free = shutil.disk_usage(present).free / 1e9
     text = f"{settings.data_folder} can be written, {free:.1f} GB free"

@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -40,6 +41,7 @@ SOCKET = "mongod.sock"
 _LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 107 on Linux and 103 on macOS
 _START_TIMEOUT = 120.0  # s; journal recovery after a kill on a slow disk
 _LOST_AFTER = 30.0  # s since its start without a socket
+_LEAST_SPACE = 1_000_000  # bytes
 _STARTS = 4
 _POLL = 0.05  # s
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -203,8 +205,9 @@ class EmbeddedServer:
         except OSError:
             lines = []
         reason = next(filter(None, map(_reason, reversed(lines))), lines[-1] if lines else "no log")
-        if "No space left" in "".join(lines):
-            reason = "no space left on device"
+        # On a full disk mongod may not even get as far as its log.
+        if "No space left" in "".join(lines) or shutil.disk_usage(self.folder).free < _LEAST_SPACE:
+            reason = "no space left on its disk: make room, or set GENMAT_DATA_FOLDER to another one"
         ended = "stopped" if code is None else f"stopped (exit code {code})"
         return f"the private mongod in {self.folder} {ended}: {reason}; see {self._log}"
 
