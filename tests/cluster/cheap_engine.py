@@ -44,7 +44,8 @@ class CheapEngine:
     parameters: ClassVar[dict[str, float]] = {"sigma": 2.5}
     workers: list[int]
 
-    def __init__(self) -> None:
+    def __init__(self, *, pause: float = 0.0) -> None:
+        self.pause = pause
         self.workers = []
         self.is_broken = False
 
@@ -68,9 +69,9 @@ class CheapEngine:
         folder.mkdir(parents=True)
         crystal = {"lattice": structure.lattice.matrix.tolist(), "frac_coords": structure.frac_coords.tolist()}
         (folder / "crystal.json").write_text(json.dumps(crystal))
-        ended = run_group(
-            [sys.executable, "-c", PROGRAM], folder=folder, max_seconds=max_seconds, environment={}, log="log"
-        )
+        program = f"import time; time.sleep({self.pause})\n{PROGRAM}"
+        command = [sys.executable, "-c", program]
+        ended = run_group(command, folder=folder, max_seconds=max_seconds, environment={}, log="log")
         if ended.code:
             return Outcome(Failure.CRASHED, ended.said, wall_seconds=ended.seconds)
         energy = json.loads((folder / "energy.json").read_text())["energy"]

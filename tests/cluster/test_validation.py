@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import time
+from datetime import timedelta
+
 import pytest
 from cluster_jobs import growing_job
 
@@ -15,6 +19,7 @@ from workflows.chunk import COMPETE, PRESCREEN, VALIDATE
 from workflows.dispatch.retries import RetryPolicy, retry_campaign, treat_failures
 from workflows.dispatch.stages import Stage
 from workflows.dispatch.worker import WorkerOptions, work
+from workflows.reconcile import Patience, reconcile
 from workflows.run import create_campaign, run_campaign
 from workflows.submission import submit_campaign
 
@@ -83,6 +88,37 @@ def test_a_validated_campaign_goes_through_the_queue(store, engine, reference, t
         create_campaign(alone, parse_campaign(CAMPAIGN, source="test"))
         run_campaign(alone, "validated", workers=1)
         assert outcome(alone, "validated") == outcome(store, "validated")
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.timeout(1800)
+def test_workers_killed_in_validate_change_no_result(place, store, engine, reference, kills):
+    submit_campaign(store, parse_campaign(CAMPAIGN, source="test"))
+    while do(store, *THERE):
+        pass
+    moment = random.Random(5)  # noqa: S311 - moments, not secrets
+    begun = {"stage": {"$in": [COMPETE, VALIDATE]}, "state": "running"}
+    n_killed = 0
+    for _ in range(kills):
+        process = place.start("cheap_worker", "--stage", "cpu", "--idle", "0", "--cores", "1")
+        while process.poll() is None and not store.provenance.count(begun):
+            time.sleep(0.02)
+        # Within a calculation, between two, and while its result is written.
+        time.sleep(moment.uniform(0.0, 1.5))
+        n_killed += process.poll() is None
+        place.kill(process)
+        reconcile(store, None, patience=Patience(lock=0.2, reservation=timedelta(0), grace=timedelta(0)))
+    assert n_killed >= min(kills, 2)
+    while do(store, *Stage):
+        pass
+    assert store.campaigns.require("validated").state is CampaignState.FINISHED
+    activities = store.provenance.find({"stage": {"$in": [COMPETE, VALIDATE]}})
+    assert {activity.state for activity in activities} == {"completed"}
+    assert sum(len(activity.attempts) for activity in activities) > len(activities)
+    # What each calculation gave is there once.
+    computed = store.properties.find({"name": "energy_per_atom", "fidelity": engine.fidelity})
+    assert len(computed) == len(activities)
+    assert {key for activity in activities for key in activity.generated} == {p.structure_id for p in computed}
 
 
 @pytest.mark.timeout(600)
