@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from datetime import timedelta
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .conftest import Place
 
+logger = logging.getLogger(__name__)
 pytestmark = pytest.mark.mongo
 IMPATIENT = Patience(lock=0.3, reservation=timedelta(0), grace=timedelta(0))
 MOMENTS = ("generate", "relax", "assess")
@@ -63,9 +65,10 @@ def test_a_worker_killed_in_generate_and_in_relax_changes_no_result(place: Place
 @pytest.mark.timeout(3600 * 4)
 def test_workers_killed_at_fifty_random_moments_change_no_result(place: Place, campaign, undisturbed):
     moment = random.Random(11)  # noqa: S311 - moments, not secrets
-    n_killed = 0
-    for number in range(17):
-        place.database = f"{place.database[:12]}{number:02d}"
+    n_killed = n_campaigns = 0
+    while n_killed < 50:
+        place.database = f"{place.database[:12]}{n_campaigns:02d}"
+        n_campaigns += 1
         with place.open() as store:
             submit_campaign(store, campaign)
             for stage in MOMENTS:
@@ -73,4 +76,4 @@ def test_workers_killed_at_fifty_random_moments_change_no_result(place: Place, c
                 reconcile(store, None, patience=IMPATIENT)
             finish(store)
             assert outcome(store, "tiny") == undisturbed
-    assert n_killed >= 30
+    logger.warning("%d workers killed in %d campaigns", n_killed, n_campaigns)

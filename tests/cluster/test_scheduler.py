@@ -15,6 +15,7 @@ import pytest
 from cluster_jobs import effect_job
 
 from genmat.errors import SettingsError
+from workflows.dispatch.allocation import ask, settle
 from workflows.dispatch.dispatcher import Dispatcher
 from workflows.dispatch.scheduler import Pbs, SchedulerError
 from workflows.dispatch.scheduler import Slurm as SlurmCommands
@@ -202,6 +203,38 @@ def test_what_qstat_prints_is_understood(tmp_path, monkeypatch):
     fake(tmp_path, "qstat", "echo oops", monkeypatch)
     with pytest.raises(SchedulerError, match="qstat printed 'oops"):
         Pbs().jobs()
+
+
+QSUB = """\
+name=$(sed -n 's/^#PBS -N //p' "$1")
+test -n "$name" || {{ echo "qsub: no name" >&2; exit 1; }}
+echo "$name" > {folder}/name
+echo 41.pbs"""
+QSTAT = """\
+if [ "$1" = -Q ]; then echo '{{"Queue": {{"gpuq": {{}}, "workq": {{}}}}}}'; exit; fi
+job='{{"Job_Name": "%s", "Job_Owner": "%s@node", "job_state": "Q"}}'
+printf '{{"Jobs": {{"41.pbs": '"$job"'}}}}' "$(cat {folder}/name)" "$(id -un)"
+"""
+
+
+@pytest.mark.mongo
+def test_a_queue_job_goes_to_qsub_under_its_name_and_qstat_knows_it(store, tmp_path, options, monkeypatch):
+    # Commands with PBS Professional's arguments and answers; no PBS runs here.
+    from dataclasses import replace
+
+    for name, text in site_files(replace(options, queue="pbs", gpu_partition="gpuq", cpu_partition="workq")).items():
+        (tmp_path / name).write_text(text)
+    site = load_site(tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("qsub", QSUB), ("qstat", QSTAT)):
+        fake(programs, name, text.format(folder=programs), monkeypatch)
+    job = ask(store, Pbs(), site.stages[Stage.GPU], stage=Stage.GPU, folder=tmp_path / "queue")
+    assert (job.state, job.queue_id, job.error) == ("submitted", "41.pbs", None)
+    assert {config.queue for config in site.stages.values()} == Pbs().partitions()
+    (entry,) = Pbs().jobs().values()
+    assert (entry.queue_id, entry.name, entry.is_running) == ("41.pbs", job.id, False)
+    assert settle(store, Pbs().jobs(), grace=timedelta(0)) == 0
 
 
 def test_a_password_does_not_reach_the_scheduler(tmp_path, monkeypatch):
