@@ -103,7 +103,7 @@ def rival(store: Store, settings: Settings, n_jobs: int) -> float:
 
 
 def orchestration(store: Store, settings: Settings, n_jobs: int, n_chunks: int) -> None:
-    """Compare one job a structure with one small workflow a chunk; no work is done in either."""
+    """Compare one job a structure with three jobs a chunk, which are one Firework; no work is done in either."""
     document = CampaignDocument(id="chunked", config={}, config_hash="0", code_version="0", state=CampaignState.RUNNING)
     store.campaigns.insert_if_absent([document])
     store.cluster.submit(Submission(id="chunked", submitted_at=store.cluster.now()))
@@ -130,7 +130,7 @@ def orchestration(store: Store, settings: Settings, n_jobs: int, n_chunks: int) 
         flows.append(Flow([first, second, nothing_for_each(second.output)]))
     chunked = run("chunked", flows) / (n_chunks * CHUNK)
     print(f"one job a structure: {1000 * single:.1f} ms a structure ({n_jobs} structures)")
-    print(f"one workflow of three jobs for {CHUNK}: {1000 * chunked:.2f} ms a structure ({n_chunks} workflows)")
+    print(f"one chunk of three jobs for {CHUNK}: {1000 * chunked:.2f} ms a structure ({n_chunks} chunks)")
     print(f"ratio: {single / chunked:.1f}")
 
 
@@ -206,7 +206,7 @@ def main() -> None:
             submission(store, 10_000)
             store.launchpad().fireworks.delete_many({})
             store.launchpad().workflows.delete_many({})
-            orchestration(store, settings, n_jobs=100, n_chunks=10)
+            orchestration(store, settings, n_jobs=100, n_chunks=40)
             documents(store, chosen.candidates)
             commands(folder)
 
