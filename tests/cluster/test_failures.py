@@ -243,6 +243,9 @@ class SilentQueue(Scheduler):
     def jobs(self):
         raise NO_ANSWER
 
+    def partitions(self):
+        raise NO_ANSWER
+
     def cancel(self, queue_id):
         raise NO_ANSWER
 
