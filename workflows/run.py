@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from genmat import __version__
 from genmat.campaign import Campaign
 from genmat.database.documents import CampaignDocument, CampaignState, ModelDocument
-from genmat.errors import CampaignError, GenmatError
+from genmat.errors import CampaignError, EnergyScaleError, GenmatError
 from genmat.models.potentials import get_potential
 from workflows.advance import advance
 from workflows.chunk import ASSESS, COMPETE, GENERATE, PRESCREEN, VALIDATE
 from workflows.planning import campaign_generator
-from workflows.session import n_cores, use_store, use_workers
+from workflows.session import current_reference, n_cores, use_store, use_workers
 from workflows.validate import campaign_engine, side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from genmat.database.store import Store
+    from genmat.energy import EnergyScale
+    from genmat.models.potentials import Potential
     from workflows.chunk import Chunk
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,23 @@ class Progress:
     total: int
 
 
+def check_judgeable(potential: Potential, scale: EnergyScale) -> None:
+    """Check that the reference's hull lies on the scale of a potential's energies.
+
+    Raises
+    ------
+    EnergyScaleError
+        If it does not: no distance to it would mean anything.
+    """
+    if potential.scale != scale:
+        msg = (
+            f"screen.potential {potential.name} gives energies on the scale {potential.scale}, the reference's hull "
+            f"lies on {scale}: no distance to it would mean anything. Take a potential of that scale, or build a "
+            f"reference with genmat data build-reference --potential {potential.name}"
+        )
+        raise EnergyScaleError(msg)
+
+
 def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     """Store a campaign after checking that its target can be met at all; a stored one with equal configuration stays.
 
@@ -47,11 +66,14 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
         If the name is taken by another configuration, or the generator cannot meet the target.
     PotentialError
         If the potential is unknown or its weights are missing or altered.
+    EnergyScaleError
+        If the reference has no hull on the scale of the potential's energies.
     EngineError
         If the engine of the validation cannot run here.
     """
     potential = get_potential(campaign.screen.potential)
     potential.check_weights()
+    check_judgeable(potential, current_reference().scale)
     if campaign.validation is not None:
         campaign_engine(campaign.validation).check()
     generator = campaign_generator(campaign)

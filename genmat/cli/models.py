@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genmat.cli import potentials
 from genmat.cli.session import session_of
 from genmat.cli.terminal import print_json, print_line, print_table
 from genmat.errors import InputError, did_you_mean
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from genmat.cli.session import Session
     from genmat.database.documents import ModelDocument
 
-app = typer.Typer(help="Trained models: what they were trained on, how good they are.", no_args_is_help=True)
+app = typer.Typer(
+    help="Trained models and potentials: what they were trained on, which may be used.", no_args_is_help=True
+)
+app.command("potentials")(potentials.list_potentials)
+app.command("add")(potentials.add)
+app.command("fetch")(potentials.fetch)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

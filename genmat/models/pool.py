@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
     from torch_sim.models.interface import ModelInterface
 
+    from genmat.models.potentials import Potential
     from genmat.models.protocol import Relaxation, RelaxProtocol
 
 PARENT_CHECK_SECONDS = 2.0
@@ -52,7 +53,7 @@ class PotentialPool:
             max_workers=workers,
             mp_context=get_context("spawn"),
             initializer=_start_worker,
-            initargs=(potential, device, os.getpid()),
+            initargs=(self.potential, device, os.getpid()),
         )
 
     def __enter__(self) -> Self:
@@ -119,17 +120,16 @@ class PotentialPool:
                 yield pending.pop(future), future.result()
 
 
-_worker: list[tuple[ModelInterface, int]] = []
-"""In a worker process: its model and the heaviest element that it supports."""
+_worker: list[tuple[ModelInterface, frozenset[int]]] = []
+"""In a worker process: its model and the elements that it supports."""
 
 
-def _start_worker(potential: str, device: str, parent: int) -> None:
+def _start_worker(potential: Potential, device: str, parent: int) -> None:
     import torch
 
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    known = get_potential(potential)
-    _worker.append((known.load(device=device), known.max_atomic_number))
+    _worker.append((potential.load(device=device), potential.atomic_numbers))
 
 
 def _end_with_parent(parent: int) -> None:
@@ -141,8 +141,8 @@ def _end_with_parent(parent: int) -> None:
 def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> list[tuple[int, Relaxation]]:
     from genmat.models.relaxation import relax
 
-    model, heaviest = _worker[0]
-    return list(relax(structures, model=model, protocol=protocol, max_atomic_number=heaviest))
+    model, supported = _worker[0]
+    return list(relax(structures, model=model, protocol=protocol, atomic_numbers=supported))
 
 
 def _evaluate_task(structures: list[Structure]) -> list[tuple[int, float]]:

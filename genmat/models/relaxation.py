@@ -56,7 +56,7 @@ def relax(
     *,
     model: ModelInterface,
     protocol: RelaxProtocol,
-    max_atomic_number: int = 94,
+    atomic_numbers: frozenset[int],
     batch_atoms: int = 64,
 ) -> Iterator[tuple[int, Relaxation]]:
     """Relax crystals and yield each as soon as it is done.
@@ -69,8 +69,8 @@ def relax(
         Potential.
     protocol
         Convergence and limits.
-    max_atomic_number
-        Heaviest element the potential supports.
+    atomic_numbers
+        Elements that the potential supports.
     batch_atoms
         Atoms that are evaluated together; on a CPU small batches save Python's overhead, large ones leave the cache.
 
@@ -81,7 +81,7 @@ def relax(
     """
     accepted = []
     for index, structure in enumerate(structures):
-        failure = _failure_before_start(structure, max_atomic_number)
+        failure = _failure_before_start(structure, atomic_numbers)
         if failure is None:
             accepted.append(index)
         else:
@@ -103,8 +103,8 @@ def evaluate(
         yield from zip(batch, energies, strict=True)
 
 
-def _failure_before_start(structure: Structure, max_atomic_number: int) -> Failure | None:
-    if any(number > max_atomic_number for number in structure.atomic_numbers):
+def _failure_before_start(structure: Structure, atomic_numbers: frozenset[int]) -> Failure | None:
+    if not atomic_numbers.issuperset(structure.atomic_numbers):
         return Failure.UNSUPPORTED_ELEMENT
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         return Failure.NOT_FINITE

@@ -9,7 +9,7 @@ VERBS = ("run", "resume", "status", "list", "show", "why", "top", "export", "doc
 GROUPS = {
     "data": ("show", "build-reference"),
     "train": ("pretrain", "finetune", "generator"),
-    "models": ("list", "show", "register"),
+    "models": ("list", "show", "register", "potentials", "add", "fetch"),
 }
 PATHS = [(verb,) for verb in VERBS] + [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
 

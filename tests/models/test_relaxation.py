@@ -17,10 +17,11 @@ from genmat.models.relaxation import EV_PER_CUBIC_ANGSTROM_IN_GPA, evaluate, rel
 from .conftest import perovskite, rattled, rocksalt, silicon
 
 PROTOCOL = RelaxProtocol()
+SUPPORTED = frozenset(range(1, 95))
 
 
 def relax_all(model, structures, protocol=PROTOCOL, **options):
-    return dict(relax(structures, model=model, protocol=protocol, **options))
+    return dict(relax(structures, model=model, protocol=protocol, atomic_numbers=SUPPORTED, **options))
 
 
 def collapsed() -> Structure:

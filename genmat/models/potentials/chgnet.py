@@ -61,6 +61,12 @@ class CHGNetModel(ModelInterface):
         self.atom_layers = [GatedLayer(layer.twoBody_atom, (width,) * 3) for layer in network.atom_conv_layers]
         self.bond_layers = [GatedLayer(layer.twoBody_bond, (width,) * 4) for layer in network.bond_conv_layers]
         self.angle_layers = [GatedLayer(layer.twoBody_bond, (width,) * 4) for layer in network.angle_layers]
+        with torch.no_grad():
+            zero = torch.zeros((1, width), device=device)
+            # What a bond without angles gets: nothing but a bias, which only version 0.2.0 has.
+            layers: Any = network.bond_conv_layers
+            self.bond_biases = [layer.mlp_out(zero) for layer in layers]
+        self.has_bond_bias = any(bool((bias != 0).any()) for bias in self.bond_biases)
 
     def forward(self, state: SimState, **_: Any) -> dict[str, Tensor]:
         """Return energy (S,), forces (N, 3) and stress (S, 3, 3) of a batch of S systems with N atoms."""
@@ -83,7 +89,7 @@ class CHGNetModel(ModelInterface):
         vectors = vectors.float().requires_grad_()  # (n_bonds, 3), from second to first
 
         with torch.set_grad_enabled(self._compute_forces):
-            site = self._site_energies(state.atomic_numbers, vectors, first, second, graph)
+            site = self._site_energies(state.atomic_numbers, vectors, first, second, graph, system)
         composition: Any = self.network.composition_model
         reference = composition.fc.weight.view(-1)[state.atomic_numbers.long() - 1]
         energy = torch.zeros(n_systems, dtype=torch.float64, device=self._device)
@@ -111,7 +117,9 @@ class CHGNetModel(ModelInterface):
     def _index(self, array: Any) -> Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _site_energies(self, numbers: Tensor, vectors: Tensor, first: Tensor, second: Tensor, graph: Any) -> Tensor:
+    def _site_energies(
+        self, numbers: Tensor, vectors: Tensor, first: Tensor, second: Tensor, graph: Any, system: Tensor
+    ) -> Tensor:
         """Return the energy of each atom without its element's reference, shape (N, 1), eV."""
         net: Any = self.network
         expansion = net.bond_basis_expansion
@@ -134,6 +142,7 @@ class CHGNetModel(ModelInterface):
             bond_weight = net.bond_weights_bg(expansion.rbf_expansion_bg(lengths[short]))
             pair_weight = bond_weight.index_select(0, left) * bond_weight.index_select(0, right)
 
+        angular = self._is_angular(system, first, centre) if has_angles and self.has_bond_bias else None  # (B, 1)
         for layer in range(net.n_conv - 1):
             atoms = self._atom_convolution(layer, atoms, bonds, weights, first, second)
             if not has_angles:
@@ -142,14 +151,25 @@ class CHGNetModel(ModelInterface):
             message = self._angle_message(self.bond_layers[layer], atoms, near, angles, centre, left, right)
             update = torch.zeros_like(near).index_add(0, left, message * pair_weight)
             conv = net.bond_conv_layers[layer]
-            near = near + conv.mlp_out(update)
-            # Bonds without angles still pass through mlp_out: of zero, which is its bias.
-            bonds = (bonds + conv.mlp_out(bonds.new_zeros(1, bonds.shape[1]))).index_copy(0, short, near)
+            change = conv.mlp_out(update)
+            if angular is None:
+                near = near + change
+                bonds = bonds.index_copy(0, short, near)
+            else:
+                near = near + change * angular.index_select(0, short)
+                bonds = (bonds + self.bond_biases[layer] * angular).index_copy(0, short, near)
             angles = angles + self._angle_message(self.angle_layers[layer], atoms, near, angles, centre, left, right)
         atoms = self._atom_convolution(net.n_conv - 1, atoms, bonds, weights, first, second)
         if net.readout_norm is not None:
             atoms = net.readout_norm(atoms)
         return net.mlp(atoms)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _is_angular(system: Tensor, first: Tensor, centre: Tensor) -> Tensor:
+        """Return 1 for the bonds of crystals that have angles and 0 for others, which have no bond graph, (B, 1)."""
+        found = torch.zeros(int(system[-1]) + 1, device=system.device)
+        found[system[centre]] = 1.0
+        return found[system[first]][:, None]
 
     def _atom_convolution(
         self, layer: int, atoms: Tensor, bonds: Tensor, weights: Tensor, first: Tensor, second: Tensor
@@ -179,10 +199,22 @@ class CHGNetModel(ModelInterface):
         return gated(hidden + (atoms @ gated.weights[3]).index_select(0, centre))
 
 
-def load_chgnet(version: str, *, device: torch.device) -> CHGNetModel:
-    """Return the model for a CHGNet checkpoint in the ``chgnet`` wheel (``0.3.0``, ``0.2.0`` or ``r2scan``)."""
+def load_chgnet(data: bytes, *, version: str, device: torch.device) -> CHGNetModel:
+    """Return the model in the checked bytes of a checkpoint of the ``chgnet`` wheel.
+
+    Parameters
+    ----------
+    data
+        Content of the checkpoint.
+    version
+        ``0.3.0``, ``0.2.0`` or ``r2scan``.
+    device
+        Where tensors live.
+    """
     from chgnet.model.model import CHGNet
 
+    saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its number of parameters
-        network = CHGNet.load(model_name=version, use_device="cpu", verbose=False)
+        # Version 0.2.0 has biases where later ones have none, and the checkpoints do not say so.
+        network = CHGNet.from_dict(saved["model"], mlp_out_bias=version == "0.2.0", version=version)
     return CHGNetModel(network, device=device)
