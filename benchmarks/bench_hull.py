@@ -1,14 +1,17 @@
 """Measure hulls of the reference: time of a query, and the largest difference from pymatgen's phase diagrams.
 
-    python benchmarks/bench_hull.py [--reference reference.parquet] [--systems 60] [--seed 0]
+    python benchmarks/bench_hull.py [--reference reference.parquet] [--systems 60] [--candidates 100000] [--seed 0]
 
 Times are CPU seconds of one process, for later queries the median. The comparison takes random chemical systems of two
-to six elements that hold at least one compound.
+to six elements that hold at least one compound. Many candidates: compositions of random crystals of the reference with
+energies moved at random; pymatgen judges a random sample of them, each chemical system's diagram built once for all of
+its candidates in the sample, entries looked up beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 import warnings
 from itertools import combinations
@@ -75,11 +78,58 @@ def compare(hull: Hull, systems: list[int]) -> tuple[float, float, float]:
     return worst, theirs, ours
 
 
+def many_candidates(hull: Hull, fresh: Hull, n_candidates: int, n_pymatgen: int, *, seed: int) -> None:
+    """Print what the distances of many candidates cost, and what pymatgen needs for a sample of them."""
+    random = np.random.default_rng(seed)
+    rows = random.integers(len(hull.entries), size=n_candidates)
+    energies = hull.entries.energies[rows] + random.normal(0.0, 0.05, n_candidates)
+    compositions = [Composition(hull.entries.formulas[row]) for row in rows]
+    first = seconds(lambda: fresh.energies_above_hull(compositions, energies, scale=fresh.scale))
+    later = seconds(lambda: fresh.energies_above_hull(compositions, energies, scale=fresh.scale))
+    found = fresh.energies_above_hull(compositions, energies, scale=fresh.scale)
+    n_systems = len({hull.entries.compositions[row].key for row in rows})
+    print(f"{n_candidates:,} candidates in {n_systems:,} chemical systems")
+    print(f"  genmat, every facet computed: {first:.1f} s, {first / n_candidates * 1e6:.0f} µs each")
+    print(f"  genmat, facets at hand: {later:.2f} s, {later / n_candidates * 1e6:.1f} µs each")
+
+    keys = [fractions.key for fractions in hull.entries.compositions]
+    building = asking = worst = 0.0
+    sample = random.choice(n_candidates, size=min(n_pymatgen, n_candidates), replace=False)
+    by_system: dict[int, list[int]] = {}
+    for candidate in sample.tolist():
+        by_system.setdefault(keys[rows[candidate]], []).append(candidate)
+    for system, candidates in by_system.items():
+        inside = [row for row, key in enumerate(keys) if key & ~system == 0]
+        known = [Composition(hull.entries.formulas[row]) for row in inside]
+        entries = [PDEntry(c, hull.entries.energies[row] * c.num_atoms) for row, c in zip(inside, known, strict=True)]
+        start = time.process_time()
+        diagram = PhaseDiagram(entries)
+        building += time.process_time() - start
+        judged = [PDEntry(compositions[k], energies[k] * compositions[k].num_atoms) for k in candidates]
+        start = time.process_time()
+        expected = [diagram.get_e_above_hull(entry, allow_negative=True) for entry in judged]
+        asking += time.process_time() - start
+        worst = max(worst, float(np.abs(found[candidates] - expected).max()))
+    theirs, ask = (building + asking) / len(sample), asking / len(sample)
+    print(f"  pymatgen, {len(sample)} of them: {theirs * 1e3:.2f} ms each, diagrams at hand {ask * 1e3:.3f} ms each")
+    print(f"  ratio: {theirs / first * n_candidates:.0f} with facets and diagrams to be computed")
+    print(
+        f"  ratio: {ask / later * n_candidates:.0f} with both at hand, "
+        f"{theirs / later * n_candidates:.0f} with facets at hand"
+    )
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"  largest difference {worst:.1e} eV/atom; peak memory {memory:.2f} GiB, pymatgen and the reference included"
+    )
+
+
 def main() -> None:
     """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--reference", type=Path, default=None, help="reference file; default: the packaged one")
     parser.add_argument("--systems", type=int, default=60, help="chemical systems to compare with pymatgen")
+    parser.add_argument("--candidates", type=int, default=100_000, help="candidates that are judged together")
+    parser.add_argument("--pymatgen", type=int, default=400, help="of these, judged by pymatgen too")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message="No Pauling electronegativity")
@@ -107,6 +157,8 @@ def main() -> None:
     print(f"batch of {len(many)}: {batch / len(many) * 1e6:.1f} µs a crystal")
     everything = seconds(reference.hull().entries_above_hull)
     print(f"distances of all {len(hull.entries):,} entries to their own hull, from scratch: {everything:.1f} s")
+
+    many_candidates(hull, reference.hull(), arguments.candidates, arguments.pymatgen, seed=arguments.seed)
 
     systems = random_systems(hull, arguments.systems, seed=arguments.seed)
     largest = max(systems, key=lambda key: key.bit_count())

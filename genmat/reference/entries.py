@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Fractions:
     @property
     def key(self) -> int:
         """Chemical system as a bit mask: bit Z is set for every element."""
-        return system_key(self.numbers)
+        return _cached_key(self.numbers)
 
 
 def system_key(numbers: Iterable[int]) -> int:
@@ -52,6 +53,11 @@ def system_key(numbers: Iterable[int]) -> int:
     for z in numbers:
         key |= 1 << z
     return key
+
+
+@lru_cache(maxsize=1 << 17)
+def _cached_key(numbers: tuple[int, ...]) -> int:
+    return system_key(numbers)
 
 
 def system_numbers(key: int) -> tuple[int, ...]:
@@ -100,7 +106,7 @@ def fractions_of(composition: Mapping[Any, float]) -> Fractions:
         raise InputError(msg)
     total = sum(amounts.values())
     numbers = tuple(sorted(amounts))
-    return Fractions(numbers, tuple(amounts[z] / total for z in numbers))
+    return Fractions(numbers, tuple([amounts[z] / total for z in numbers]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,9 @@ def lower_hull(fractions: NDArray[np.float64], energies: NDArray[np.float64]) ->
     simplices = rows[hull.simplices[lower]]
     excess = fractions[rows] @ planes.T - energies[rows, None]
     keep = excess.max(axis=0) <= SUPPORT_TOLERANCE
-    vertices = np.isin(rows, simplices)
+    is_vertex = np.zeros(len(energies), dtype=np.bool_)
+    is_vertex[simplices] = True
+    vertices = is_vertex[rows]
     if not keep.any() or excess[vertices][:, keep].max(axis=1).min() < -SUPPORT_TOLERANCE:
         msg = (
             f"the convex hull of {len(rows)} points in {n_elements} elements is numerically singular, expected every "

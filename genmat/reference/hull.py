@@ -312,15 +312,20 @@ class Hull:
 
     def _compute(self, key: int) -> _System:
         numbers = self._checked(system_numbers(key))
-        corners = [int(self._stable_rows(1 << z)[0]) for z in numbers]
-        others = [row for part in sub_systems(key) if part.bit_count() > 1 for row in self._stable_rows(part)]
-        own = [] if len(numbers) == 1 else self._lowest_rows(key)
-        points = np.asarray([*corners, *others, *own], dtype=np.intp)
+        parts = [(1 << z, self._stable_rows(1 << z)[:1]) for z in numbers]
+        parts += [(part, self._stable_rows(part)) for part in sub_systems(key) if part.bit_count() > 1]
+        if len(numbers) > 1:
+            parts.append((key, np.asarray(self._lowest_rows(key), dtype=np.intp)))
+        points = np.concatenate([rows for _, rows in parts])
         columns = {z: column for column, z in enumerate(numbers)}
-        fractions = np.zeros((len(points), len(numbers)))
-        for point, row in enumerate(points):
-            composition = self.entries.compositions[row]
-            fractions[point, [columns[z] for z in composition.numbers]] = composition.values
+        fractions, start = np.zeros((len(points), len(numbers))), 0
+        for part, rows in parts:
+            if not len(rows):
+                continue
+            inside = [columns[z] for z in system_numbers(part)]
+            end = start + len(rows)
+            fractions[start:end, inside] = [self.entries.compositions[row].values for row in rows.tolist()]
+            start = end
         return _System(numbers, points, fractions, lower_hull(fractions, self.entries.energies[points]))
 
     def _stable_rows(self, key: int) -> NDArray[np.intp]:
@@ -333,8 +338,9 @@ class Hull:
                 rows = np.asarray(self._lowest_rows(key), dtype=np.intp)
             else:
                 system = self._system(key)
-                vertices = system.points[np.unique(system.hull.simplices)]
-                rows = vertices[[self.entries.compositions[row].key == key for row in vertices]]
+                vertices = system.points[np.unique(system.hull.simplices)].tolist()
+                mine = [row for row in vertices if self.entries.compositions[row].numbers == system.numbers]
+                rows = np.asarray(mine, dtype=np.intp)
             self._index.stable[key] = rows
         return rows
 
