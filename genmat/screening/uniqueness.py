@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genmat.screening.identity import Description, Evidence, find_same
+from genmat.reference.fingerprint import SIZE
+from genmat.screening.identity import Description, Evidence, find_same, is_same_cell
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+FEW = 8
+"""First draws of one formula up to which the matcher is asked about each: that costs less than fingerprints."""
 
 _REASONS = {
     Stage.UNIQUENESS: Reason.DUPLICATE,
@@ -49,12 +55,62 @@ class Duplicate:
     evidence
         What showed it.
     difference
-        Difference of the fingerprints, dimensionless.
+        Difference of the fingerprints, dimensionless; ``None`` where the matcher was asked without them.
     """
 
     id: str
     evidence: Evidence
-    difference: float
+    difference: float | None
+
+
+class KnownDraws:
+    """The first of equal crystals, by formula; draws join it one by one, in their order."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, _Kind] = {}
+
+    def add(self, draw: Candidate) -> Duplicate | None:
+        """Return the earlier draw that a draw repeats; if there is none the draw is a first and stays."""
+        kind = self._kinds.setdefault(draw.description.formula, _Kind())
+        duplicate = kind.find(draw.description)
+        if duplicate is None:
+            kind.firsts.append(draw)
+        return duplicate
+
+
+@dataclass(slots=True)
+class _Kind:
+    """First draws of one formula, with the fingerprints of those that were compared by them."""
+
+    firsts: list[Candidate] = field(default_factory=list)
+    fingerprints: NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, SIZE), dtype=np.uint16))
+    filled: int = 0
+
+    def find(self, crystal: Description) -> Duplicate | None:
+        """Return which of them a crystal is."""
+        if not self.firsts:
+            return None
+        if len(self.firsts) <= FEW and all(d.structure is not None for d in (crystal, *self._descriptions())):
+            for other in self.firsts:
+                if is_same_cell(crystal.cell, other.description.cell):
+                    return Duplicate(other.id, Evidence.MATCHER, None)
+            return None
+        self._fill()
+        same = find_same(crystal, self.fingerprints[: self.filled], lambda index: self.firsts[index].description)
+        return None if same is None else Duplicate(self.firsts[same.index].id, same.evidence, same.difference)
+
+    def _descriptions(self) -> Iterator[Description]:
+        return (draw.description for draw in self.firsts)
+
+    def _fill(self) -> None:
+        """Add the fingerprints that are missing; the table doubles, so that n draws cost n, not n²."""
+        if len(self.firsts) > len(self.fingerprints):
+            grown = np.zeros((2 * len(self.firsts), SIZE), dtype=np.uint16)
+            grown[: self.filled] = self.fingerprints[: self.filled]
+            self.fingerprints = grown
+        for index in range(self.filled, len(self.firsts)):
+            self.fingerprints[index] = self.firsts[index].description.fingerprint
+        self.filled = len(self.firsts)
 
 
 def find_duplicates(draws: Sequence[Candidate]) -> dict[str, Duplicate | None]:
@@ -75,14 +131,8 @@ def find_duplicates(draws: Sequence[Candidate]) -> dict[str, Duplicate | None]:
     -----
     The result does not depend on the order in which the draws are given.
     """
-    result: dict[str, Duplicate | None] = {}
-    first: dict[str, list[Candidate]] = {}
-    for draw in sorted(draws, key=lambda item: (item.order, item.id)):
-        duplicate = _earlier(draw, first.get(draw.description.formula, []))
-        result[draw.id] = duplicate
-        if duplicate is None:
-            first.setdefault(draw.description.formula, []).append(draw)
-    return result
+    known = KnownDraws()
+    return {draw.id: known.add(draw) for draw in sorted(draws, key=lambda item: (item.order, item.id))}
 
 
 def check_uniqueness(draw: Candidate, duplicate: Duplicate | None, *, stage: Stage = Stage.UNIQUENESS) -> Verdict:
@@ -99,20 +149,8 @@ def check_uniqueness(draw: Candidate, duplicate: Duplicate | None, *, stage: Sta
     """
     if duplicate is None:
         return Verdict.accept(stage, f"the first {draw.description.formula} of its kind")
-    return Verdict.reject(
-        stage,
-        _REASONS[stage],
-        f"the same crystal as candidate {duplicate.id} by {duplicate.evidence.text}",
-        duplicate_of=duplicate.id,
-        evidence=duplicate.evidence.value,
-        fingerprint_difference=duplicate.difference,
-    )
-
-
-def _earlier(draw: Candidate, others: Sequence[Candidate]) -> Duplicate | None:
-    """Return which of ``others``, of the same formula, the draw repeats."""
-    if not others:
-        return None
-    fingerprints = np.stack([other.description.fingerprint for other in others])
-    same = find_same(draw.description, fingerprints, lambda index: others[index].description)
-    return None if same is None else Duplicate(others[same.index].id, same.evidence, same.difference)
+    values: dict[str, float | str] = {"duplicate_of": duplicate.id, "evidence": duplicate.evidence.value}
+    if duplicate.difference is not None:
+        values["fingerprint_difference"] = duplicate.difference
+    detail = f"the same crystal as candidate {duplicate.id} by {duplicate.evidence.text}"
+    return Verdict.reject(stage, _REASONS[stage], detail, **values)
