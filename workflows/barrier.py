@@ -59,7 +59,11 @@ def close_prescreen(store: Store, campaign: Campaign, document: CampaignDocument
     everything = _candidates(store, campaign.name, last_round=state.round)
     reached = [candidate for candidate in everything if _passed(candidate, Stage.NOVELTY_RELAXED)]
     repeats = _duplicates(store, reached, relaxed=True)
-    judged = [c for c in reached if c.round == state.round and _passed(c, Stage.TARGET)]
+    judged = [
+        c
+        for c in reached
+        if c.round == state.round and _passed(c, Stage.TARGET) and c.status is not CandidateStatus.REJECTED
+    ]
     _record(store, state, {c.id: _uniqueness_verdict(c, repeats, Stage.UNIQUENESS_RELAXED) for c in judged})
     _rank(store, campaign, state)
 

@@ -47,12 +47,15 @@ class Chunk:
         ``generate`` or ``prescreen``.
     activity_ids
         One activity a job, in the order of the jobs.
+    stages
+        Stage of each activity of a prescreening chunk.
     """
 
     campaign: str
     round: int
     phase: str
     activity_ids: tuple[str, ...]
+    stages: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

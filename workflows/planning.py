@@ -85,13 +85,13 @@ def _first_draw(activity: ActivityDocument) -> int:
 
 def prescreen_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
     """Return the prescreening chunks of a round that are not done."""
-    chunks = []
-    for activity in _unfinished(store, campaign.name, state.round, ASSESS):
-        earlier = [
+    chunks, stages = [], _prescreen_stages(campaign)
+    for activity in _unfinished(store, campaign.name, state.round, stages[-1]):
+        identifiers = tuple(
             activity_id(campaign=campaign.name, round_number=state.round, stage=stage, used=activity.used)
-            for stage in _prescreen_stages(campaign)[:-1]
-        ]
-        chunks.append(Chunk(campaign.name, state.round, PRESCREEN, (*earlier, activity.id)))
+            for stage in stages
+        )
+        chunks.append(Chunk(campaign.name, state.round, PRESCREEN, identifiers, stages))
     return sorted(chunks, key=lambda chunk: chunk.activity_ids)
 
 
@@ -120,7 +120,8 @@ def plan_prescreen(
 
 def _prescreen_stages(campaign: Campaign) -> tuple[str, ...]:
     """Return the stages of a prescreening chunk in their order, one activity each."""
-    return (RELAX, ASSESS) if campaign.screen.static is None else (STATIC, RELAX, ASSESS)
+    before = () if campaign.screen.static is None else (STATIC,)
+    return (*before, RELAX, ASSESS, *campaign.screen.further.asked)
 
 
 def _unfinished(store: Store, name: str, round_number: int, stage: str) -> Iterable[ActivityDocument]:

@@ -14,7 +14,8 @@ from jobflow.core.maker import Maker
 from genmat.database.candidates import Decision
 from genmat.database.documents import PropertyDocument
 from workflows.calibration import hull_calibration
-from workflows.chunk import attempt
+from workflows.chunk import ASSESS, RELAX, attempt
+from workflows.further import ElasticMaker, MolecularDynamicsMaker, PhononMaker, ThermalExpansionMaker
 from workflows.identity import property_id, relaxed_structure_id
 from workflows.session import potential_pool
 from workflows.static import StaticMaker, worth_relaxing
@@ -22,6 +23,7 @@ from workflows.static import StaticMaker, worth_relaxing
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from jobflow.core.job import Job
     from pymatgen.core.structure import Structure
 
     from genmat.campaign import Campaign, PropertyName
@@ -60,18 +62,26 @@ class PrescreenMaker(Maker):
     1. the job of :class:`StaticMaker`, where the campaign asks for it: drop what is hopeless as proposed.
     2. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
     3. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
+    4. the jobs of the Makers of :mod:`workflows.further` that the campaign asks for.
     """
 
     name: str = "prescreen"
     static_maker: StaticMaker = field(default_factory=StaticMaker)
+    elastic_maker: ElasticMaker = field(default_factory=ElasticMaker)
+    phonon_maker: PhononMaker = field(default_factory=PhononMaker)
+    molecular_dynamics_maker: MolecularDynamicsMaker = field(default_factory=MolecularDynamicsMaker)
+    thermal_expansion_maker: ThermalExpansionMaker = field(default_factory=ThermalExpansionMaker)
 
     def make(self, chunk: Chunk) -> Flow:
         """Return the jobs of a chunk."""
-        *static_activity, relax_activity, assess_activity = chunk.activity_ids
-        static = [self.static_maker.make(activity) for activity in static_activity]
-        relax = relax_job(relax_activity, *[job.output for job in static])
-        assess = assess_job(assess_activity, relax.output)
-        return Flow([*static, relax, assess], output=assess.output, name=self.name)
+        jobs: list[Job] = []
+        for stage, activity in zip(chunk.stages or (RELAX, ASSESS), chunk.activity_ids, strict=True):
+            before = [jobs[-1].output] if jobs else []
+            if stage in {RELAX, ASSESS}:
+                jobs.append((relax_job if stage == RELAX else assess_job)(activity, *before))
+            else:
+                jobs.append(getattr(self, f"{stage}_maker").make(activity, *before))
+        return Flow(jobs, output=jobs[-1].output, name=self.name)
 
 
 def relax_protocol(campaign: Campaign) -> RelaxProtocol:

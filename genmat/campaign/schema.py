@@ -151,6 +151,56 @@ class StaticGates(CampaignModel):
     )
 
 
+class ElasticGate(CampaignModel):
+    """Elastic tensor and moduli; a crystal that a strain stabilises falls."""
+
+    fmax: Number = Field(default=0.01, gt=0, le=0.1, description="Largest force left in a strained cell, eV/Å.")
+
+
+class PhononGate(CampaignModel):
+    """Phonons by finite displacements; a crystal with an imaginary mode falls."""
+
+    min_length: Number = Field(default=8.0, gt=0, le=40, description="Shortest width of the supercell, Å.")
+    min_frequency: Number = Field(
+        default=-0.3, le=0, description="Lowest frequency that counts as noise, THz; imaginary ones are negative."
+    )
+
+
+class MolecularDynamicsGate(CampaignModel):
+    """Short molecular dynamics; a crystal whose atoms leave their sites falls."""
+
+    temperatures: tuple[Annotated[float, Strict(), Field(gt=0, le=5000)], ...] = Field(
+        default=(300.0,), min_length=1, description="Temperatures, one run each, K."
+    )
+    steps: Annotated[Count, Field(ge=20, le=1_000_000)] = Field(default=1000, description="Steps of each run.")
+    timestep: Number = Field(default=2.0, gt=0, le=10, description="Time of one step, fs.")
+    pressure: Number | None = Field(default=None, description="Pressure that is held, GPa; null: the cell is fixed.")
+    min_length: Number = Field(default=8.0, gt=0, le=40, description="Shortest width of the supercell, Å.")
+
+
+class ThermalExpansionGate(CampaignModel):
+    """Thermal expansion in the quasi-harmonic approximation; a crystal with an imaginary mode falls."""
+
+    temperature: Number = Field(default=300.0, gt=0, le=3000, description="Temperature at which it is told, K.")
+    min_length: Number = Field(default=8.0, gt=0, le=40, description="Shortest width of the supercells, Å.")
+
+
+class Further(CampaignModel):
+    """Tests of what is on target that need more than an energy, each off unless it is named; {} takes its defaults."""
+
+    elastic: ElasticGate | None = Field(default=None, description="Elastic tensor, bulk and shear modulus.")
+    phonon: PhononGate | None = Field(default=None, description="Dynamical stability.")
+    molecular_dynamics: MolecularDynamicsGate | None = Field(
+        default=None, description="Whether the structure survives temperatures."
+    )
+    thermal_expansion: ThermalExpansionGate | None = Field(default=None, description="Volumetric thermal expansion.")
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the tests that are on, in their order."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
 class Relax(CampaignModel):
     """When a relaxation counts as converged, and when it is given up."""
 
@@ -186,6 +236,7 @@ class Screen(CampaignModel):
         gt=0,
         description="Largest |V/V0 - 1| of a relaxation (dimensionless); more, and a candidate falls. null: no limit.",
     )
+    further: Further = Field(default=Further(), description="Tests that need more than an energy; all off.")
 
 
 class Validation(CampaignModel):

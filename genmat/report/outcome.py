@@ -107,6 +107,10 @@ STEPS = (
     ("within τ of the hull", Stage.STABILITY),
     ("still new after relaxation", Stage.NOVELTY_RELAXED),
     ("on target", Stage.TARGET),
+    ("mechanically stable", Stage.ELASTIC),
+    ("dynamically stable", Stage.PHONON),
+    ("keeps its structure", Stage.MOLECULAR_DYNAMICS),
+    ("has a thermal expansion", Stage.THERMAL_EXPANSION),
     ("accepted", Stage.RANK),
 )
 """Names of the steps of a funnel, and the stage that each has passed."""

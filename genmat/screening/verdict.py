@@ -23,6 +23,10 @@ class Stage(StrEnum):
     STABILITY = "stability"
     NOVELTY_RELAXED = "novelty_relaxed"
     TARGET = "target"
+    ELASTIC = "elastic"
+    PHONON = "phonon"
+    MOLECULAR_DYNAMICS = "molecular_dynamics"
+    THERMAL_EXPANSION = "thermal_expansion"
     UNIQUENESS_RELAXED = "uniqueness_relaxed"
     RANK = "rank"
     VALIDATE = "validate"
@@ -35,7 +39,13 @@ class Stage(StrEnum):
     @property
     def is_optional(self) -> bool:
         """Whether a campaign has the stage only if it asks for it."""
-        return self is Stage.STATIC
+        return self in {
+            Stage.STATIC,
+            Stage.ELASTIC,
+            Stage.PHONON,
+            Stage.MOLECULAR_DYNAMICS,
+            Stage.THERMAL_EXPANSION,
+        }
 
 
 class Reason(StrEnum):
@@ -66,6 +76,9 @@ class Reason(StrEnum):
     KNOWN_AFTER_RELAXATION = "known_after_relaxation"
     OFF_TARGET = "off_target"
     PROPERTY_FAILED = "property_failed"
+    MECHANICALLY_UNSTABLE = "mechanically_unstable"
+    DYNAMICALLY_UNSTABLE = "dynamically_unstable"
+    LOST_STRUCTURE = "lost_structure"
     DUPLICATE_AFTER_RELAXATION = "duplicate_after_relaxation"
     NOT_CONFIRMED = "not_confirmed"
     VALIDATION_FAILED = "validation_failed"
@@ -103,6 +116,9 @@ _TEXTS = {
     Reason.KNOWN_AFTER_RELAXATION: "the relaxed crystal is known",
     Reason.OFF_TARGET: "a property is outside the target",
     Reason.PROPERTY_FAILED: "a target property could not be computed",
+    Reason.MECHANICALLY_UNSTABLE: "a strain lowers the energy",
+    Reason.DYNAMICALLY_UNSTABLE: "a vibration is imaginary",
+    Reason.LOST_STRUCTURE: "atoms left their sites at a temperature",
     Reason.NOT_CONFIRMED: "first principles put it too far above its competing phases",
     Reason.VALIDATION_FAILED: "the first-principles calculation gave no result",
     Reason.DUPLICATE_AFTER_RELAXATION: "another candidate relaxed to the same crystal",
