@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import batched
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ import psutil
 
 from genmat import __version__
 from genmat.campaign.io import parse_campaign
+from genmat.database.connection import has_database, open_session
 from genmat.database.documents import CampaignDocument, CandidateDocument, RoundState
 from genmat.database.store import connect
 from genmat.screening.verdict import Stage
@@ -31,8 +34,6 @@ from genmat.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from genmat.database.store import Store
 
 CAMPAIGN = "name: many\ntarget: {properties: [{name: energy_above_hull, max: 0.1}]}\ngenerate: {n: 1000}\n"
 ELEMENTS = ["Li", "Na", "K", "Mg", "Ca", "Sr", "Ti", "Zr", "Fe", "Co", "Ni", "Al", "Si", "O", "S", "F", "Cl", "Br"]
@@ -86,20 +87,21 @@ def candidates(number: int) -> Iterator[CandidateDocument]:
         )
 
 
-def fill(store: Store, number: int) -> None:
-    """Write the campaign."""
+def fill(settings: Settings, number: int) -> None:
+    """Write the campaign: candidates first, then all indexes at once, which is several times faster."""
     parsed = parse_campaign(CAMPAIGN, source="bench")
     rounds = [RoundState(round=k, phase="done") for k in range(ROUNDS)]
-    store.campaigns.insert_if_absent(
-        [CampaignDocument(id="many", config=parsed.to_dict(), config_hash="x", code_version=__version__, rounds=rounds)]
-    )
-    batch: list[CandidateDocument] = []
-    for document in candidates(number):
-        batch.append(document)
-        if len(batch) == BATCH:
-            store.candidates.insert_if_absent(batch)
-            batch.clear()
-    store.candidates.insert_if_absent(batch)
+    with closing(open_session(settings, read_only=False)) as session:
+        for batch in batched(candidates(number), BATCH):
+            session.insert("candidates", [document.to_mongo() for document in batch])
+    with connect(settings) as store:
+        store.campaigns.insert_if_absent(
+            [
+                CampaignDocument(
+                    id="many", config=parsed.to_dict(), config_hash="x", code_version=__version__, rounds=rounds
+                )
+            ]
+        )
 
 
 def main() -> None:
@@ -108,14 +110,20 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=1_000_000)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--requests", type=int, default=200, help="requests of each page")
+    parser.add_argument("--folder", type=Path, help="keep the database here, and use the one that is here")
+    parser.add_argument("--fill-only", action="store_true", help="write the database, measure nothing")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="genmat-bench-") as folder:
-        settings = Settings(data_folder=Path(folder) / "data", mongod_idle=5.0)
-        with connect(settings) as store:
+        settings = Settings(data_folder=arguments.folder or Path(folder) / "data", mongod_idle=5.0)
+        if not has_database(settings):
             started = time.perf_counter()
-            fill(store, arguments.candidates)
-            print(f"{store.candidates.count():,} candidates written in {time.perf_counter() - started:.0f} s")
+            fill(settings, arguments.candidates)
+            print(f"{arguments.candidates:,} candidates written in {time.perf_counter() - started:.0f} s")
+        if arguments.fill_only:
+            return
+        with connect(settings) as store:
             some = store.candidates.find({"campaign": "many", "status": "accepted"}, limit=20)
+            print(f"{store.candidates.count():,} candidates, load of the machine {os.getloadavg()[0]:.1f}")
             measure(
                 settings, [candidate.id for candidate in some], clients=arguments.clients, number=arguments.requests
             )

@@ -53,7 +53,7 @@ def export(
         crystals = [] if file_format == "csv" else collect_crystals(store, candidates)
     if not candidates:
         what = "candidate" if everything else "accepted candidate (--all exports every draw)"
-        msg = f"campaign {name!r} has no {what}: nothing was written"
+        msg = f"campaign {name!r} has no {what}: nothing was written; genmat status {name} shows why"
         raise InputError(msg)
     if file_format == "cif":
         paths = _write_cifs(crystals, place)

@@ -99,7 +99,8 @@ class Session:
 
         if not has_database(self.settings):
             if wanted is not None:
-                msg = f"no campaign or id {wanted!r}: nothing was run yet in {self.settings.data_folder}"
+                folder = self.settings.data_folder
+                msg = f"no campaign or id {wanted!r}: nothing was run yet in {folder}; genmat run FILE starts one"
                 raise CampaignError(msg)
             yield None
             return
@@ -111,7 +112,7 @@ class Session:
         """Open the database for reading what it must hold."""
         with self.reader(wanted=wanted) as store:
             if store is None:
-                msg = f"no campaign or id {wanted!r}"
+                msg = f"no campaign or id {wanted!r}: genmat status lists the campaigns"
                 raise CampaignError(msg)
             yield store
 

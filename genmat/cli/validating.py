@@ -83,7 +83,7 @@ def _read(files: list[Path]) -> tuple[dict[str, Structure], dict[str, str]]:
 
     paths = [path for given in files for path in (sorted(given.glob("*.cif")) if given.is_dir() else [given])]
     if not paths:
-        msg = f"no CIF file in {', '.join(map(str, files))}"
+        msg = f"no CIF file in {', '.join(map(str, files))}: give files, or folders that hold *.cif"
         raise InputError(msg)
     structures, names = {}, {}
     with CifReader() as reader:

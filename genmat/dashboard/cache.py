@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 SHORTEST = 2.0
 """An answer is shown for at least this long, s."""
-SHARE = 0.1
+SHARE = 0.03
 """At most this share of the time goes into computing one answer again."""
 SIZE = 256
 """Answers that are kept, the least recently asked for first to go."""
@@ -42,10 +43,13 @@ class Cache:
         self._making: dict[Hashable, threading.Lock] = {}
         self._guard = threading.Lock()
 
-    def get[T](self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the answer, computed by this thread only if there is none at all."""
+    def get[T](self, key: Hashable, compute: Callable[[], T], *, oldest: float = math.inf) -> T:
+        """Return the answer, computed by this thread only if there is none that is younger than ``oldest`` (s)."""
         with self._guard:
             answer = self._answers.get(key)
+            if answer is not None and time.monotonic() - answer.made > oldest:
+                del self._answers[key]
+                answer = None
             making = self._making.setdefault(key, threading.Lock()) if answer is None else None
         if making is not None:
             # Twenty clients that come at once wait for one computation.

@@ -63,7 +63,7 @@ def download(board: Board, campaign: str, query: TableQuery, file_format: Export
     """
     chosen = selection(board, campaign, query, most=MOST[file_format])
     if not chosen:
-        msg = "no candidate is like that, so there is nothing to download"
+        msg = "no candidate is like that, so there is nothing to download: take a filter away"
         raise InputError(msg)
     kind, suffix = _TYPES[file_format]
     return attachment(_content(board, chosen, file_format), name=f"{campaign}-candidates.{suffix}", kind=kind)
@@ -76,7 +76,7 @@ def _content(board: Board, chosen: Sequence[CandidateDocument], file_format: Exp
     if file_format is ExportFormat.JSON:
         return to_json(crystals)
     if not crystals:
-        msg = "none of these candidates has a structure, so there is nothing to download"
+        msg = "none of these candidates has a structure, so there is nothing to download: take CSV, or accepted ones"
         raise InputError(msg)
     if file_format is ExportFormat.EXTXYZ:
         return to_extxyz(crystals)

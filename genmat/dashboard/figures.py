@@ -30,6 +30,8 @@ PARITIES = ("energy_above_hull", "formation_energy_per_atom", "volume_per_atom")
 """Properties whose values by the potential and by DFT are compared."""
 OUTLIERS = 6
 """Largest differences, which are named."""
+FEW = 6
+"""Counts below which an axis of counts has a tick at each."""
 _WIDTH, _ROWS = 18, 9
 _STEP_NAMES = {stage.value: name for name, stage in STEPS}
 
@@ -137,7 +139,13 @@ def _property(board: Board, document: CampaignDocument, name: PropertyName) -> F
 
 def _space_groups(board: Board, document: CampaignDocument) -> Figure | None:
     counts = Counter(e.space_group_number for e in board.relaxed(document.id) if e.space_group_number is not None)
-    return figures.space_group_bars({"after relaxation": counts}) if counts else None
+    if not counts:
+        return None
+    figure = figures.space_group_bars({"after relaxation": counts})
+    if max(counts.values()) < FEW:
+        # Between whole numbers of candidates there is nothing.
+        figure["layout"]["xaxis"]["dtick"] = 1
+    return figure
 
 
 def outcomes(board: Board, document: CampaignDocument) -> dict[str, ElementOutcome]:

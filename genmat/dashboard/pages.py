@@ -24,6 +24,11 @@ BEST = 12
 SYSTEMS = 8
 """Chemical systems that a campaign's page offers hulls of."""
 TRACEBACKS = 20
+"""Failed jobs of FireWorks that a page shows."""
+KEPT_ROWS = 50
+"""Rows of the longest table that is kept for those who ask for it too."""
+OLDEST_TABLE = 5.0
+"""Age up to which a table is shown, s."""
 ORDER_NAMES = {"rank": "rank", "energy_above_hull": "energy above hull", "score": "generator's score"}
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -84,7 +89,15 @@ def _campaign(board: Board, name: str) -> str:
 
 @router.get("/campaigns/{name}/candidates")
 def candidates(board: TheBoard, name: Name, query: Annotated[TableQuery, Query()]) -> str:
-    """Return the table of candidates."""
+    """Return the table of candidates; many who look at the same one cost what one does."""
+    campaign_of(board, name)
+    if query.limit > KEPT_ROWS:
+        return _candidates(board, name, query)
+    key = ("table", name, query.model_dump_json())
+    return board.cache.get(key, lambda: _candidates(board, name, query), oldest=OLDEST_TABLE)
+
+
+def _candidates(board: Board, name: str, query: TableQuery) -> str:
     document = campaign_of(board, name)
     found = page(
         board.store.candidates,

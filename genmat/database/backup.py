@@ -150,10 +150,10 @@ def _check(path: Path) -> tuple[str, CampaignDocument]:
     entries = list(_documents(path))
     header = entries[0] if entries else {}
     if header.get("format") != FORMAT:
-        msg = f"{path} is no backup of genmat ({FORMAT})"
+        msg = f"{path} is no backup of genmat ({FORMAT}): give a file that genmat backup wrote"
         raise StorageError(msg)
     if entries[-1].get("end") != len(entries) - 2:
-        msg = f"{path} was cut short: {len(entries) - 1} documents and no end; nothing was restored"
+        msg = f"{path} was cut short: {len(entries) - 1} documents and no end; nothing was restored: use another copy"
         raise StorageError(msg)
     (stored,) = (entry["document"] for entry in entries[1:-1] if entry["collection"] == CampaignDocument.collection)
     return str(header["campaign"]), CampaignDocument.from_mongo(stored)
@@ -176,10 +176,10 @@ def _documents(path: Path) -> Iterator[dict[str, Any]]:
         with gzip.open(path, "rb") as file:
             yield from bson.decode_file_iter(cast("BinaryIO", file), options)
     except gzip.BadGzipFile as err:
-        msg = f"{path} is no backup of genmat ({FORMAT})"
+        msg = f"{path} is no backup of genmat ({FORMAT}): give a file that genmat backup wrote"
         raise StorageError(msg) from err
     except (EOFError, zlib.error, bson.errors.BSONError) as err:
-        msg = f"{path} was cut short or is damaged; nothing was restored"
+        msg = f"{path} was cut short or is damaged; nothing was restored: use another copy"
         raise StorageError(msg) from err
     except OSError as err:
         msg = f"{path} cannot be read: {err.strerror or err}"

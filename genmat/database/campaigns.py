@@ -69,7 +69,8 @@ class CampaignCollection(Collection[CampaignDocument]):
         document = self.get(identifier)
         if document is None:
             names = [stored["id"] for stored in self.project({}, ())]
-            hint = did_you_mean(identifier, names) or (f" Campaigns are: {', '.join(names[:20])}" if names else "")
+            others = f" Campaigns are: {', '.join(names[:20])}" if names else " genmat run FILE starts one"
+            hint = did_you_mean(identifier, names) or others
             msg = f"no campaign {identifier!r} in this database.{hint}"
             raise CampaignError(msg)
         return document
@@ -151,7 +152,7 @@ class CampaignCollection(Collection[CampaignDocument]):
         if self._backend.modify(self.name, criteria, {"$set": {"owner.heartbeat": self._backend.now()}}) is None:
             owner = self.require(name).owner
             by = f"process {owner.pid} on {owner.host}" if owner else "a process that has ended"
-            msg = f"campaign {name!r} was taken over by {by} after this process had been silent"
+            msg = f"campaign {name!r} was taken over by {by} after this process had been silent: genmat status {name}"
             raise CampaignBusyError(msg)
 
     def release(self, name: str, lease: Lease) -> None:

@@ -84,7 +84,7 @@ def find_mongod(settings: Settings) -> Mongod | None:
     )
     if settings.mongod is not None:
         if not os.access(settings.mongod, os.X_OK) or settings.mongod.is_dir():
-            msg = f"setting mongod: {settings.mongod} is not a program that can be executed"
+            msg = f"setting mongod: {settings.mongod} is no program that can be executed: name another one"
             raise SettingsError(msg)
         return Mongod(settings.mongod, "setting", libraries)
     if on_path := shutil.which("mongod"):

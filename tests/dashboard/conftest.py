@@ -261,7 +261,8 @@ def fill_with_evil(store: Store) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the pictures; with the variable PICTURES they are kept there, for people to look at."""
-    kept = os.environ.get("PICTURES")
-    return Path(kept) if kept else tmp_path_factory.mktemp("pictures")
+def pictures() -> Path:
+    """Return the folder where the pictures of every page are kept, for people to look at and for CI to store."""
+    folder = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -75,6 +75,11 @@ def complaints(browser) -> list[str]:
     return [text for text in browser.complaints() if not any(words in text for words in PERFORMANCE)]
 
 
+def name_of(path: str) -> str:
+    """Return the name of a page's picture."""
+    return path.strip("/").replace("/{c}", "").replace("/{id}", "-one").replace("/", "-") or "overview"
+
+
 PAGES = ["/", "/campaigns/{c}", "/campaigns/{c}/candidates", "/candidates/{id}", "/models", "/failures", "/api"]
 
 
@@ -89,15 +94,15 @@ def test_every_page_is_drawn_without_complaint_and_asks_nobody_else(
         "[...document.querySelectorAll('.plot:not(.empty)')].filter(p => !p.querySelector('.main-svg')).length"
     )
     assert drawn == 0
-    name = path.strip("/").replace("/{c}", "").replace("/{id}", "-one").replace("/", "-") or "overview"
-    browser.picture(pictures / f"{name}{'-dark' if dark else ''}.png", whole=True)
+    browser.picture(pictures / f"{name_of(path)}{'-dark' if dark else ''}.png", whole=True)
 
 
 @pytest.mark.parametrize("path", PAGES[:4])
-def test_pages_fit_a_phone(visit, campaign, accepted, path):
+def test_pages_fit_a_phone(visit, campaign, accepted, pictures, path):
     browser = visit(path.format(c=campaign, id=accepted), width=390, height=800)
     browser.wait_for_layout()
     assert browser.evaluate("document.documentElement.scrollWidth") == 390
+    browser.picture(pictures / f"{name_of(path)}-phone.png", whole=True)
 
 
 def test_crystal_is_not_blank_and_turns_into_a_supercell(visit, accepted):

@@ -49,6 +49,13 @@ def test_an_old_answer_is_shown_while_the_next_one_is_computed(monkeypatch):
         time.sleep(0.01)
 
 
+def test_an_answer_that_is_too_old_is_not_shown():
+    cache, values = Cache(), count(1)
+    assert cache.get("key", lambda: next(values), oldest=60) == 1
+    assert cache.get("key", lambda: next(values), oldest=60) == 1
+    assert cache.get("key", lambda: next(values), oldest=0) == 2
+
+
 def test_an_error_is_the_askers_and_the_next_one_tries_again():
     cache, answers = Cache(), iter([DatabaseError("away"), 3])
 

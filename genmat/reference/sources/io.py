@@ -163,7 +163,7 @@ def _csv(path: Path) -> Iterator[SourceCrystal | StructureError]:
 def _cif_folder(path: Path) -> Iterator[SourceCrystal | StructureError]:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif")
     if not files:
-        msg = f"{path} holds no .cif file"
+        msg = f"{path} holds no .cif file: name the folder that does"
         raise StructureError(msg)
     _check_ids([file.stem for file in files], name=str(path))
     with CifReader() as reader:
