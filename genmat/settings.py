@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9.-]+(:\d{1,5})?$",
         description="SMTP server for that, host or host:port",
     )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$",
+        description="Where potentials run: cpu, cuda, cuda:N, or auto for a GPU where there is one; changes no id",
+    )
     trajectories: int = Field(default=5000, ge=0, description="Relaxation trajectories kept, the latest; 0 keeps none")
     dft_folder: AbsolutePath | None = Field(
         default=None, description="Folder that keeps the raw files of first-principles runs; default: none are kept"

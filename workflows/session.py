@@ -7,6 +7,7 @@ import logging
 import os
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmat.database.store import Store, connect
@@ -14,12 +15,14 @@ from genmat.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from genmat.models.pool import PotentialPool
     from genmat.reference.table import Reference
 
 logger = logging.getLogger(__name__)
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+"""Exists where the driver of an NVIDIA GPU is loaded."""
 
 _stores: list[Store] = []
 
@@ -55,7 +58,7 @@ def _load_reference(path: Path | None) -> Reference:
     return load_reference(path)
 
 
-_pools: dict[tuple[str, int], PotentialPool] = {}
+_pools: dict[tuple[str, int, str], PotentialPool] = {}
 _worker_counts: list[int] = []
 
 
@@ -74,12 +77,15 @@ def potential_pool(potential: str) -> PotentialPool:
     """Return the processes that evaluate a potential; started at first use, kept until :func:`use_workers` ends."""
     from genmat.models.pool import PotentialPool
 
+    device = Settings.load().device
+    if device == "auto" and not NVIDIA_DRIVER.exists():
+        device = "cpu"  # without torch, which takes seconds to say so
     workers = _worker_counts[-1] if _worker_counts else n_cores()
-    key = (potential, workers)
+    key = (potential, workers, device)
     if key not in _pools:
         if not _pools:
             atexit.register(_close_pools)
-        _pools[key] = PotentialPool(potential, workers=workers)
+        _pools[key] = PotentialPool(potential, workers=workers, device=device)
     return _pools[key]
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 PARENT_CHECK_SECONDS = 2.0
 GROUP = 4
-"""Crystals that are relaxed together in one process."""
+"""Crystals that are relaxed together in one process on a CPU."""
+GPU_GROUP_ATOMS = 8192
+"""Atoms that are relaxed together on a GPU."""
 EVALUATED_AT_ONCE = 64
 """Crystals of one evaluation task."""
 
@@ -36,9 +38,9 @@ class PotentialPool:
     potential
         Name of the potential.
     workers
-        Number of processes; each uses one thread.
+        Number of processes on a CPU, each with one thread; one process feeds a GPU.
     device
-        Where the model runs.
+        Where the model runs: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a GPU where there is one.
 
     Notes
     -----
@@ -48,9 +50,14 @@ class PotentialPool:
 
     def __init__(self, potential: str, *, workers: int, device: str = "cpu") -> None:
         self.potential = get_potential(potential)
-        self.workers = workers
+        if device != "cpu":
+            from genmat.models.potentials.devices import get_device
+
+            device = str(get_device(device))
+        self.is_gpu = device != "cpu"
+        self.workers = 1 if self.is_gpu else workers
         self._executor = ProcessPoolExecutor(
-            max_workers=workers,
+            max_workers=self.workers,
             mp_context=get_context("spawn"),
             initializer=_start_worker,
             initargs=(self.potential, device, os.getpid()),
@@ -84,12 +91,13 @@ class PotentialPool:
 
         Notes
         -----
-        Crystals are relaxed in groups of ``GROUP`` that depend on ``structures`` alone, whatever is missing: floats
-        depend on what shares a batch, so a resumed run gets the bits of an undisturbed one. A yielded crystal may be
-        one that was not missing. A process that dies loses at most its group.
+        Crystals are relaxed in groups, of ``GROUP`` crystals on a CPU and of ``GPU_GROUP_ATOMS`` atoms on a GPU, that
+        depend on ``structures`` alone, whatever is missing: floats depend on what shares a batch, so a resumed run gets
+        the bits of an undisturbed one. A yielded crystal may be one that was not missing. A process that dies loses at
+        most its group.
         """
         order = sorted(structures, key=lambda name: (-len(structures[name]), name))  # the long ones first
-        groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+        groups = list(_groups(order, [len(structures[name]) for name in order], by_atoms=self.is_gpu))
         wanted = [group for group in groups if not set(group).isdisjoint(missing)]
         tasks = [[structures[name] for name in group] for group in wanted]
         for task, outcomes in self._map(_relax_task, tasks, protocol):
@@ -118,6 +126,21 @@ class PotentialPool:
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield pending.pop(future), future.result()
+
+
+def _groups(names: Sequence[str], sizes: Sequence[int], *, by_atoms: bool) -> Iterator[list[str]]:
+    """Yield what is relaxed together, in the given order."""
+    group: list[str] = []
+    atoms = 0
+    for name, size in zip(names, sizes, strict=True):
+        is_full = atoms + size > GPU_GROUP_ATOMS if by_atoms else len(group) == GROUP
+        if group and is_full:
+            yield group
+            group, atoms = [], 0
+        group.append(name)
+        atoms += size
+    if group:
+        yield group
 
 
 _worker: list[tuple[ModelInterface, frozenset[int]]] = []

@@ -18,6 +18,7 @@ from pymatgen.core.structure import Structure
 from torch_sim.optimizers.fire import fire_init, fire_step
 from torch_sim.optimizers.lbfgs import lbfgs_init, lbfgs_step
 
+from genmat.models.memory import Fitting, bare_state, batch_limit
 from genmat.models.protocol import Failure, Relaxation, RelaxProtocol
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def relax(
     model: ModelInterface,
     protocol: RelaxProtocol,
     atomic_numbers: frozenset[int],
-    batch_atoms: int = 64,
+    batch_atoms: int | None = None,
 ) -> Iterator[tuple[int, Relaxation]]:
     """Relax crystals and yield each as soon as it is done.
 
@@ -72,7 +73,7 @@ def relax(
     atomic_numbers
         Elements that the potential supports.
     batch_atoms
-        Atoms that are evaluated together; on a CPU small batches save Python's overhead, large ones leave the cache.
+        Atoms that are evaluated together; default: what suits the device and fits into its memory.
 
     Yields
     ------
@@ -80,6 +81,7 @@ def relax(
         Position in ``structures`` and outcome, in order of completion.
     """
     accepted = []
+    structures = [_right_handed(structure) for structure in structures]
     for index, structure in enumerate(structures):
         failure = _failure_before_start(structure, atomic_numbers)
         if failure is None:
@@ -87,20 +89,30 @@ def relax(
         else:
             yield index, _without_result(structure, failure)
     accepted.sort(key=lambda i: len(structures[i]))
+    batch_atoms = batch_atoms or batch_limit(model)
     for batch in _batches(accepted, [len(structures[i]) for i in accepted], batch_atoms):
-        yield from _relax_batch_safely(structures, batch, model, protocol)
+        yield from _relax_batch_safely(structures, batch, Fitting(model), protocol)
 
 
 def evaluate(
-    structures: Sequence[Structure], *, model: ModelInterface, batch_atoms: int = 64
+    structures: Sequence[Structure], *, model: ModelInterface, batch_atoms: int | None = None
 ) -> Iterator[tuple[int, float]]:
     """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
     energy_only: Any = getattr(model, "energy_only", None)
-    evaluator: Any = model if energy_only is None else energy_only()
+    evaluator = Fitting(model if energy_only is None else energy_only())
+    batch_atoms = batch_atoms or batch_limit(model)
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
     for batch in _batches(order, [len(structures[i]) for i in order], batch_atoms):
         energies = evaluator(_state([structures[i] for i in batch], model))["energy"].tolist()
         yield from zip(batch, energies, strict=True)
+
+
+def _right_handed(structure: Structure) -> Structure:
+    """Return the same crystal with axes whose determinant is positive; torch-sim's cell forces take its sign along."""
+    matrix = structure.lattice.matrix
+    if not np.linalg.det(matrix) < 0:
+        return structure
+    return Structure(Lattice(-matrix), structure.species, structure.cart_coords, coords_are_cartesian=True)
 
 
 def _failure_before_start(structure: Structure, atomic_numbers: frozenset[int]) -> Failure | None:
@@ -173,21 +185,9 @@ def _relax_batch(
                 return
             state.pop(sorted(gone))
         if step == LBFGS_STEPS:
-            state = fire_init(_bare(state), model, cell_filter=cell_filter)
+            state = fire_init(bare_state(state), model, cell_filter=cell_filter)
         is_near = step < LBFGS_STEPS
         state = lbfgs_step(state, model, max_step=MAX_STEP) if is_near else fire_step(state, model)
-
-
-def _bare(state: Any) -> ts.SimState:
-    """Return the crystals of an optimiser's state without its memory."""
-    return ts.SimState(
-        positions=state.positions,
-        masses=state.masses,
-        cell=state.cell,
-        pbc=state.pbc,
-        atomic_numbers=state.atomic_numbers,
-        system_idx=state.system_idx,
-    )
 
 
 _Numbers = tuple[float, float, bool]

@@ -11,7 +11,8 @@ import time
 import psutil
 import pytest
 
-from genmat.models.pool import PotentialPool
+from genmat.errors import PotentialError
+from genmat.models.pool import PotentialPool, _groups
 from genmat.models.protocol import RelaxProtocol
 
 from .conftest import perovskite, rattled, rocksalt, silicon
@@ -36,6 +37,19 @@ def test_resumed_relaxation_gives_the_same_bits(pool):
     resumed = dict(pool.relax(crystals(), missing={"b"}, protocol=RelaxProtocol()))
     assert resumed["b"].energy == everything["b"].energy
     assert resumed["b"].structure == everything["b"].structure
+
+
+def test_groups_hold_few_crystals_on_a_cpu_and_many_atoms_on_a_gpu():
+    names = [f"c{k}" for k in range(10)]
+    sizes = [4000, 4000, 400, *[10] * 7]
+    assert [len(group) for group in _groups(names, sizes, by_atoms=False)] == [4, 4, 2]
+    assert [len(group) for group in _groups(names, sizes, by_atoms=True)] == [2, 8]
+    assert list(_groups([], [], by_atoms=True)) == []
+
+
+def test_a_device_that_is_not_there_is_refused_when_the_pool_is_made():
+    with pytest.raises(PotentialError, match="device 'cuda:99' is not there"):
+        PotentialPool("chgnet-0.3.0", workers=1, device="cuda:99")
 
 
 def test_nothing_missing_is_no_work(pool):
