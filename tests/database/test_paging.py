@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from genmat.database import statistics
 from genmat.database.candidates import CandidateQuery
 from genmat.database.paging import FILTERS, ORDERS, Cursor, index_for, page
 from genmat.errors import InputError
@@ -111,3 +112,27 @@ def test_no_page_of_a_table_reads_the_collection_or_sorts(store, filled, shared_
             for plan in plans:
                 assert "COLLSCAN" not in plan, (field, order)
                 assert "SORT" not in plan, (field, order)
+
+
+def test_ends_counted_one_by_one_are_those_of_one_grouping(store, filled, monkeypatch):
+    grouped = store.statistics.ends("halides")
+    monkeypatch.setattr(statistics, "LARGE", 10)
+    assert store.statistics.ends("halides") == grouped
+    assert sum(end.count for end in grouped) == len(filled)
+
+
+def test_distances_to_the_hull_are_counted_by_round_and_bin(store, filled):
+    counts = store.statistics.energies("halides")
+    energies = [c.energy_above_hull for c in filled if c.energy_above_hull is not None]
+    assert counts.keys() == {0}
+    assert sum(counts[0].values()) == len(energies)
+
+
+@pytest.mark.mongo
+@pytest.mark.parametrize("settings", ["embedded"], indirect=True)
+def test_counts_of_a_large_campaign_read_indexes_alone(store, filled, shared_server, profile, monkeypatch):
+    monkeypatch.setattr(statistics, "LARGE", 10)
+    with profile(shared_server.uri, "embedded") as plans:
+        store.statistics.energies("halides")
+    assert plans
+    assert [plan for plan in plans if "COLLSCAN" in plan] == []
