@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, VerdictRecord, utc_now
+from genmat.energy import EnergyScale
 from genmat.errors import GenmatError
 from genmat.screening.verdict import Reason, Stage, Verdict
+from genmat.validation.calibration import FEWEST, calibrate
 from genmat.validation.selection import Option, select
 from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
 from workflows.computation import (
@@ -37,8 +39,11 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
     engine = campaign_engine(asked)
     accepted = _accepted(store, campaign.name, state.round)
     documents = store.structures.get_many(str(candidate.relaxed_structure_id) for candidate in accepted)
+    known = calibrate(residuals(store, campaign.name, before=state.round), scale=engine.scale)
+    is_known = len(known.residuals) >= FEWEST
+    limit = asked.hull_tolerance - known.shift if is_known else campaign.screen.hull_tolerance
     options = [
-        _option(store, engine, candidate, documents[str(candidate.relaxed_structure_id)].to_structure(), campaign)
+        _option(store, engine, candidate, documents[str(candidate.relaxed_structure_id)].to_structure(), limit)
         for candidate in accepted
     ]
     selection = select(
@@ -60,6 +65,11 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         "chosen": {key: why.value for key, why in selection.chosen.items()},
         "passed_over": dict(selection.passed_over),
         "expected_core_hours": selection.core_hours,
+        "calibration": {
+            "residuals": len(known.residuals),
+            "shift": known.shift,
+            "suggested_hull_tolerance": known.tolerance(asked.hull_tolerance),
+        },
     }
     activity = plan_activity(
         campaign.name,
@@ -72,6 +82,20 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         counts={"ok": len(selection.chosen), Reason.NOT_SELECTED.value: len(accepted) - len(selection.chosen)},
     )
     store.provenance.insert_if_absent([activity])
+
+
+def residuals(store: Store, name: str, *, before: int) -> list[tuple[float, EnergyScale]]:
+    """Return the distances of a campaign's earlier rounds minus the potential's, eV/atom, with the engine's scale."""
+    found = []
+    criteria = {"campaign": name, "round": {"$lt": before}, "verdicts.stage": Stage.VALIDATE.value}
+    for candidate in store.candidates.iterate(criteria):
+        values = next(v for v in candidate.verdicts if v.stage == Stage.VALIDATE).values
+        if "energy_above_hull_residual" not in values:
+            continue
+        wanted = {"structure_id": values["structure_id"], "name": "energy_above_hull"}
+        scales = [stored.energy_scale for stored in store.properties.find(wanted) if stored.energy_scale is not None]
+        found += [(float(values["energy_above_hull_residual"]), EnergyScale.from_dict(scale)) for scale in scales[:1]]
+    return found
 
 
 def validate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
@@ -121,7 +145,7 @@ def _accepted(store: Store, name: str, round_number: int) -> list[CandidateDocum
     return sorted(store.candidates.iterate(criteria), key=lambda candidate: (candidate.rank or 0, candidate.id))
 
 
-def _option(store: Store, engine: Engine, candidate: CandidateDocument, structure: Any, campaign: Campaign) -> Option:
+def _option(store: Store, engine: Engine, candidate: CandidateDocument, structure: Any, limit: float) -> Option:
     obstacle = engine.refusal(structure)
     phases: dict[str, float] = {}
     if obstacle is None:
@@ -138,10 +162,13 @@ def _option(store: Store, engine: Engine, candidate: CandidateDocument, structur
         id=candidate.id,
         rank=candidate.rank or 0,
         chemsys=str(candidate.chemsys),
-        margin=(candidate.energy_above_hull or 0.0) - campaign.screen.hull_tolerance,
+        margin=(candidate.energy_above_hull or 0.0) - limit,
         core_hours=engine.estimate(structure),
         phases=phases,
         obstacle=obstacle,
+        straddles=any(
+            v.values.get("straddles_tolerance") == "yes" for v in candidate.verdicts if v.stage == Stage.STABILITY
+        ),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MOST_OF_ONE_SYSTEM = 2
 """Best candidates of one chemical system: more would tell little that the first ones do not."""
 ONE_UNCERTAIN_IN = 4
-"""Of so many candidates one is the most uncertain: the nearest to the tolerance, where a calculation decides most."""
+"""Of so many candidates one is uncertain: one whose interval holds the tolerance, or else the nearest to it."""
 
 
 class Why(StrEnum):
@@ -45,6 +45,8 @@ class Option:
         Expected cost of every competing phase without a known energy, by id, core hours.
     obstacle
         Why it cannot be computed; ``None`` if it can.
+    straddles
+        Whether the interval of its energy holds the tolerance, where the screening gave one.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Option:
     core_hours: float
     phases: Mapping[str, float]
     obstacle: str | None = None
+    straddles: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def select(
     purse.take(drawn, audit, Why.AUDIT, most_of_one_system=None)
     n_uncertain = top // ONE_UNCERTAIN_IN
     purse.take(possible, top - n_uncertain, Why.BEST, most_of_one_system=MOST_OF_ONE_SYSTEM)
-    nearest = sorted(possible, key=lambda option: (abs(option.margin), option.id))
+    nearest = sorted(possible, key=lambda option: (not option.straddles, abs(option.margin), option.id))
     purse.take(nearest, n_uncertain, Why.UNCERTAIN, most_of_one_system=MOST_OF_ONE_SYSTEM)
     return Selection(purse.chosen, purse.passed_over, purse.spent)
 

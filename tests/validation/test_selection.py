@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from genmat.validation.selection import Option, Why, select
 
 
@@ -37,6 +39,12 @@ def test_one_in_four_is_the_nearest_to_the_tolerance():
     options = [option(rank, chemsys=f"{rank}", margin=-0.2 + 0.02 * rank) for rank in range(1, 12)]
     selection = select(options, top=4)
     assert selection.chosen == {"c1": Why.BEST, "c2": Why.BEST, "c3": Why.BEST, "c10": Why.UNCERTAIN}
+
+
+def test_interval_that_holds_the_tolerance_comes_before_one_that_is_near():
+    options = [option(rank, chemsys=f"{rank}", margin=-0.2 + 0.02 * rank) for rank in range(1, 12)]
+    options[6] = replace(options[6], straddles=True)
+    assert select(options, top=4).chosen["c7"] is Why.UNCERTAIN
 
 
 def test_audit_slice_is_random_reproducible_and_ignores_rank():

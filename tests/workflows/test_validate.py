@@ -16,6 +16,7 @@ from workflows.advance import advance
 from workflows.computation import competing_ids, compute, known_competitors, stored_computation
 from workflows.run import create_campaign, run_campaign
 from workflows.validate import validate_structures
+from workflows.validation import residuals
 
 from .conftest import Place, outcome
 
@@ -125,6 +126,17 @@ def test_competing_phases_are_computed_once_for_every_later_campaign(finished, c
     found = validate_structures(finished, coarse, {"again": structure}, max_seconds=300)["again"]
     assert len(Watched.calls) == before + 1  # the crystal itself, from its other start; no competitor
     assert found.energy_above_hull == pytest.approx(verdict.values["energy_above_hull"], abs=0.02)
+
+
+@pytest.mark.dft
+@pytest.mark.timeout(900)
+def test_residuals_of_earlier_rounds_come_with_the_scale_of_their_engine(finished, coarse):
+    ((_, verdict),) = judged(finished)
+    assert residuals(finished, "validated", before=0) == []
+    assert residuals(finished, "validated", before=1) == [(verdict.values["energy_above_hull_residual"], coarse.scale)]
+    (selection,) = finished.provenance.find({"campaign": "validated", "stage": "select_validation"})
+    nothing_known = {"residuals": 0, "shift": 0.0, "suggested_hull_tolerance": None}
+    assert selection.parameters["calibration"] == nothing_known
 
 
 @pytest.mark.dft

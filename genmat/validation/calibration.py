@@ -1,0 +1,79 @@
+"""Calibration: what first principles said about a potential's distances to the hull, put to use for the next ones.
+
+A residual is r = E(engine) - E(potential), both in eV/atom above their own hull. Residuals calibrate the scale of the
+engine that they come from and no other. Only candidates that the potential let pass are computed, so that residuals say
+nothing about what it rejected: a tolerance that they suggest can be narrowed with more right than widened.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from genmat.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from genmat.energy import EnergyScale
+
+FEWEST = 3
+"""Residuals below which nothing is shifted: the median of two is either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Residuals of one scale.
+
+    Parameters
+    ----------
+    scale
+        Of the engine.
+    residuals
+        eV/atom, ascending.
+    """
+
+    scale: EnergyScale
+    residuals: tuple[float, ...]
+
+    @property
+    def shift(self) -> float:
+        """Median residual, to the meV, eV/atom; 0 with fewer than :data:`FEWEST`."""
+        # Rounded so that machines whose arithmetic differs choose the same candidates.
+        return round(median(self.residuals), 3) if len(self.residuals) >= FEWEST else 0.0
+
+    def tolerance(self, confirmed: float, *, coverage: float = 0.9) -> float | None:
+        """Return the potential's τ that keeps a share of those that the engine would confirm, eV/atom.
+
+        Split conformal: τ = confirmed - r, with r the k-th smallest of n residuals, k = ⌊(1 - coverage)(n + 1)⌋
+        (V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World (2005), chapter 2).
+
+        Parameters
+        ----------
+        confirmed
+            Largest distance that the engine confirms, eV/atom.
+        coverage
+            Share of them, between 0 and 1.
+
+        Returns
+        -------
+        float or None
+            ``None`` where so few residuals guarantee nothing (with 0.9: fewer than nine).
+
+        Raises
+        ------
+        InputError
+            If ``coverage`` is not between 0 and 1.
+        """
+        if not 0.0 < coverage < 1.0:
+            msg = f"coverage is {coverage:g}, expected a share between 0 and 1"
+            raise InputError(msg)
+        place = math.floor((1.0 - coverage) * (len(self.residuals) + 1) + 1e-9)
+        return confirmed - self.residuals[place - 1] if place >= 1 else None
+
+
+def calibrate(residuals: Iterable[tuple[float, EnergyScale]], *, scale: EnergyScale) -> Calibration:
+    """Return the calibration of a scale: residuals of others, and those that are no number, take no part."""
+    return Calibration(scale, tuple(sorted(r for r, of in residuals if of == scale and math.isfinite(r))))
