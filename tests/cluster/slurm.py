@@ -46,8 +46,8 @@ KillWait=2
 MinJobAge=60
 OverTimeLimit=0
 NodeName=genmat NodeHostname={host} NodeAddr=127.0.0.1 Port={daemon} CPUs=16 State=UNKNOWN
-PartitionName=gpu Nodes=genmat Default=NO MaxTime=INFINITE State=UP OverSubscribe=YES
-PartitionName=cpu Nodes=genmat Default=YES MaxTime=INFINITE State=UP OverSubscribe=YES
+PartitionName=gpu Nodes=genmat Default=NO MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=cpu Nodes=genmat Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 """
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 
