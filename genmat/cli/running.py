@@ -93,11 +93,12 @@ def _work(
     as_json: bool,
 ) -> None:
     """Run what is not done, write the report and say how it went."""
+    from genmat.database.campaigns import has_configuration
     from genmat.database.documents import CampaignState
 
     stored = store.campaigns.get(name)
     finished = stored is not None and stored.state is CampaignState.FINISHED
-    is_same = stored is not None and (campaign is None or campaign.config_hash == stored.config_hash)
+    is_same = stored is not None and (campaign is None or has_configuration(stored, campaign.config_hash))
     if finished and is_same and _has_files(folder):
         if as_json:
             _print_summary(store, name, folder=folder, written=(), as_json=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
+    from genmat.campaign import Campaign
     from genmat.database.collection import Backend, Fields
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,29 @@ STALE_AFTER = timedelta(seconds=60)
 HEARTBEAT = 15.0
 """Time between two heartbeats, s."""
 _DIFFERENCES_SHOWN = 5
+
+
+def has_configuration(stored: CampaignDocument, config_hash: str) -> bool:
+    """Return whether a stored campaign computes what one of this hash does, also if an older genmat stored it."""
+    if stored.config_hash == config_hash:
+        return True
+    present = _under_the_present_schema(stored)
+    return present is not None and present.config_hash == config_hash
+
+
+def _under_the_present_schema(document: CampaignDocument) -> Campaign | None:
+    """Return the campaign with the defaults of keys that it lacks; ``None`` if it has some that are gone."""
+    from genmat.campaign import Campaign
+
+    try:
+        return Campaign.from_dict(document.config, source=f"campaign {document.id!r}")
+    except CampaignError:
+        return None
+
+
+def _configuration(document: CampaignDocument) -> Fields:
+    present = _under_the_present_schema(document)
+    return document.config if present is None else present.to_dict()
 
 
 class CampaignCollection(Collection[CampaignDocument]):
@@ -47,8 +71,8 @@ class CampaignCollection(Collection[CampaignDocument]):
         """
         self.insert_if_absent([document])
         stored = self.require(document.id)
-        if stored.config_hash != document.config_hash:
-            lines = list(differences(stored.config, document.config))
+        if not has_configuration(stored, document.config_hash):
+            lines = list(differences(_configuration(stored), _configuration(document)))
             more = f" and {len(lines) - _DIFFERENCES_SHOWN} more" if len(lines) > _DIFFERENCES_SHOWN else ""
             msg = (
                 f"campaign {document.id!r} exists with another configuration "

@@ -10,6 +10,7 @@ from datetime import timedelta
 import psutil
 import pytest
 
+from genmat.campaign import Campaign
 from genmat.database.campaigns import STALE_AFTER, differences, this_process
 from genmat.database.documents import CampaignState, RoundState, SnapshotRecord, utc_now
 from genmat.errors import CampaignBusyError, CampaignError
@@ -52,6 +53,17 @@ def test_another_configuration_of_the_same_name_is_refused_with_the_difference(c
     with pytest.raises(CampaignError, match=r"'halides' exists with another configuration \(generate.n: 10 → 20\)"):
         campaigns.create(other)
     assert campaigns.require("halides").config_hash == "hash-1"
+
+
+def test_a_campaign_that_an_older_genmat_stored_is_the_same_as_its_file_read_today(store, campaign):
+    today = Campaign.from_dict({"name": "halides", "generate": {"n": 20, "seed": 1}}, source="file")
+    older = campaign.model_copy(update={"config": {"name": "halides", "generate": {"n": 20, "seed": 1}}})
+    store.campaigns.create(older)
+    same = older.model_copy(update={"config": today.to_dict(), "config_hash": today.config_hash})
+    assert store.campaigns.create(same).config_hash == "hash-1"
+    other = Campaign.from_dict({"name": "halides", "generate": {"n": 21, "seed": 1}}, source="file")
+    with pytest.raises(CampaignError, match=r"another configuration \(generate.n: 20 → 21"):
+        store.campaigns.create(same.model_copy(update={"config": other.to_dict(), "config_hash": other.config_hash}))
 
 
 def test_differences_name_the_path_of_every_value():
