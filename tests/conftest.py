@@ -118,7 +118,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def emulate(self, *, width: int, height: int, dark: bool) -> None:
+    def emulate(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Give the page a window of some size (pixels) and a colour scheme."""
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", features=features)
