@@ -50,7 +50,7 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         options,
         top=asked.top,
         audit=asked.audit,
-        max_core_hours=asked.max_core_hours,
+        max_core_hours=core_hours_left(store, campaign.name, asked, before=state.round),
         seed=campaign.generate.seed + state.round,
     )
     phases = sorted({name for option in options if option.id in selection.chosen for name in option.phases})
@@ -82,6 +82,16 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         counts={"ok": len(selection.chosen), Reason.NOT_SELECTED.value: len(accepted) - len(selection.chosen)},
     )
     store.provenance.insert_if_absent([activity])
+
+
+def core_hours_left(store: Store, name: str, asked: Validation, *, before: int) -> float | None:
+    """Return what a round may be expected to cost after those before it, core hours; ``None`` for no limit."""
+    limits = [] if asked.max_core_hours is None else [asked.max_core_hours]
+    if asked.max_core_hours_total is not None:
+        earlier = store.provenance.find({"campaign": name, "stage": SELECT, "round": {"$lt": before}})
+        spent = sum(float(activity.parameters["expected_core_hours"]) for activity in earlier)
+        limits.append(max(0.0, asked.max_core_hours_total - spent))
+    return min(limits, default=None)
 
 
 def residuals(store: Store, name: str, *, before: int) -> list[tuple[float, EnergyScale]]:

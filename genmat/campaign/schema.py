@@ -263,6 +263,11 @@ class Validation(CampaignModel):
         gt=0,
         description="Expected cost of each round, competing phases included, core hours; null for no limit.",
     )
+    max_core_hours_total: Number | None = Field(
+        default=None,
+        gt=0,
+        description="Expected cost of all rounds together, competing phases included, core hours; null for no limit.",
+    )
     max_hours_each: Number = Field(
         default=24.0, gt=0, le=1000, description="Wall time of one structure before it is given up, hours."
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genmat.campaign.io import parse_campaign
+from genmat.campaign.schema import Validation
 from genmat.errors import EngineError
 from genmat.ids import stable_id
 from genmat.screening.verdict import Reason, Stage
@@ -13,10 +14,11 @@ from genmat.validation.gpaw import Gpaw, GpawSettings
 from tests.validation.conftest import rocksalt
 from workflows import validate
 from workflows.advance import advance
+from workflows.chunk import SELECT, plan_activity
 from workflows.computation import competing_ids, compute, known_competitors, stored_computation
 from workflows.run import create_campaign, run_campaign
 from workflows.validate import validate_structures
-from workflows.validation import residuals
+from workflows.validation import core_hours_left, residuals
 
 from .conftest import Place, outcome
 
@@ -137,6 +139,17 @@ def test_residuals_of_earlier_rounds_come_with_the_scale_of_their_engine(finishe
     (selection,) = finished.provenance.find({"campaign": "validated", "stage": "select_validation"})
     nothing_known = {"residuals": 0, "shift": 0.0, "suggested_hull_tolerance": None}
     assert selection.parameters["calibration"] == nothing_known
+
+
+def test_round_may_cost_what_earlier_rounds_left_of_the_total(tmp_path):
+    asked = Validation(max_core_hours=2.0, max_core_hours_total=3.0)
+    with Place(tmp_path).open() as store:
+        for number, cost in enumerate([1.5, 1.0, 0.75]):
+            planned = plan_activity("costs", number, SELECT, [], parameters={"expected_core_hours": cost})
+            store.provenance.insert_if_absent([planned])
+        left = [core_hours_left(store, "costs", asked, before=number) for number in range(4)]
+        assert left == [2.0, 1.5, 0.5, 0.0]
+        assert core_hours_left(store, "costs", Validation(), before=3) is None
 
 
 @pytest.mark.dft
