@@ -128,7 +128,9 @@ def test_a_database_that_goes_away_is_given_up_after_the_retry_time(guarded_serv
 
 
 def test_a_mongod_setting_that_is_no_program_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"setting mongod: .*/nothing is no program that can be executed: name another one"):
+    with pytest.raises(
+        SettingsError, match=r"setting mongod: .*/nothing is no program that can be executed: name another one"
+    ):
         connect(Settings(mongod=tmp_path / "nothing"))
 
 
