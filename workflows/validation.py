@@ -89,8 +89,8 @@ def core_hours_left(store: Store, name: str, asked: Validation, *, before: int) 
     limits = [] if asked.max_core_hours is None else [asked.max_core_hours]
     if asked.max_core_hours_total is not None:
         earlier = store.provenance.find({"campaign": name, "stage": SELECT, "round": {"$lt": before}})
-        spent = sum(float(activity.parameters["expected_core_hours"]) for activity in earlier)
-        limits.append(max(0.0, asked.max_core_hours_total - spent))
+        costs: list[Any] = [activity.parameters["expected_core_hours"] for activity in earlier]
+        limits.append(max(0.0, asked.max_core_hours_total - sum(costs)))
     return min(limits, default=None)
 
 
