@@ -19,6 +19,8 @@ SHORTEST = 2.0
 """An answer is shown for at least this long, s."""
 SHARE = 0.03
 """At most this share of the time goes into computing one answer again."""
+LONGEST = 15.0
+"""An answer that took less than this is shown for at most so long, s, whatever share of the time that takes."""
 SIZE = 256
 """Answers that are kept, the least recently asked for first to go."""
 
@@ -32,7 +34,7 @@ class _Answer:
 
     @property
     def is_fresh(self) -> bool:
-        return time.monotonic() - self.made < max(SHORTEST, self.cost / SHARE)
+        return time.monotonic() - self.made < max(SHORTEST, min(self.cost / SHARE, LONGEST), self.cost)
 
 
 class Cache:
