@@ -158,26 +158,6 @@ def test_a_picture_of_a_figure_is_an_svg_with_its_title(visit, campaign):
     assert "Candidates left after each stage" in text
 
 
-def test_everything_is_reached_by_the_keyboard_and_has_a_name(visit, campaign, accepted):
-    for path in (page.format(c=campaign, id=accepted) for page in PAGES if page != "/api"):
-        browser = visit(path)
-        nameless = """[...document.querySelectorAll('a[href], button, input, select')].filter(e =>
-          !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length)))
-          .map(e => e.outerHTML)"""
-        assert browser.evaluate(nameless) == []
-        assert browser.evaluate("[...document.querySelectorAll('[tabindex]')].every(e => e.tabIndex === 0)")
-        assert browser.evaluate("[...document.querySelectorAll('.plot')].every(e => e.getAttribute('aria-label'))")
-
-
-@pytest.mark.parametrize("path", [page for page in PAGES if page != "/api"])
-def test_text_has_the_contrast_that_wcag_aa_asks_for(visit, campaign, accepted, path):
-    browser = visit(path.format(c=campaign, id=accepted))
-    in_light = browser.evaluate(CONTRAST)
-    browser.emulate(dark=True)
-    in_dark = browser.evaluate(CONTRAST)
-    assert json.loads(in_light) + json.loads(in_dark) == []
-
-
 def test_a_live_page_shows_what_changed_without_being_asked(visit, settings, served, campaign):
     with connect(settings) as store:
         document = store.campaigns.require(campaign)
@@ -206,3 +186,23 @@ def test_no_hostile_script_runs(browser, hostile):
         assert browser.evaluate("document.querySelectorAll('img, [onerror], [onload]').length") == 0
         missing = [text for text in complaints(browser) if "404" not in text]
         assert missing == []
+
+
+def test_everything_is_reached_by_the_keyboard_and_has_a_name(visit, campaign, accepted):
+    for path in (page.format(c=campaign, id=accepted) for page in PAGES if page != "/api"):
+        browser = visit(path)
+        nameless = """[...document.querySelectorAll('a[href], button, input, select')].filter(e =>
+          !(e.textContent.trim() || e.getAttribute('aria-label') || (e.labels && e.labels.length)))
+          .map(e => e.outerHTML)"""
+        assert browser.evaluate(nameless) == []
+        assert browser.evaluate("[...document.querySelectorAll('[tabindex]')].every(e => e.tabIndex === 0)")
+        assert browser.evaluate("[...document.querySelectorAll('.plot')].every(e => e.getAttribute('aria-label'))")
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if page != "/api"])
+def test_text_has_the_contrast_that_wcag_aa_asks_for(visit, campaign, accepted, path):
+    browser = visit(path.format(c=campaign, id=accepted))
+    in_light = browser.evaluate(CONTRAST)
+    browser.emulate(dark=True)
+    in_dark = browser.evaluate(CONTRAST)
+    assert json.loads(in_light) + json.loads(in_dark) == []
