@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -164,6 +165,11 @@ def test_a_live_page_shows_what_changed_without_being_asked(visit, settings, ser
         store.campaigns.set_fields({campaign: {"state": CampaignState.CREATED}})
         try:
             browser = visit("/")
+            for _ in range(20):  # an answer asked for a moment ago is shown until it is old
+                if browser.evaluate("document.querySelector('main[data-live]') !== null"):
+                    break
+                time.sleep(1)
+                browser = visit("/")
             before = browser.evaluate("document.querySelector('.tiles dd').textContent")
             first = next(iter(store.candidates.iterate({"campaign": campaign})))
             extra = CandidateDocument.model_validate({**first.model_dump(), "id": "late", "index": 9999})
