@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from genmat.database.indexes import ENDED_JOBS
+
 if TYPE_CHECKING:
     from genmat.database.session import Session
 
@@ -52,7 +54,7 @@ def find_dangling(session: Session) -> list[Dangling]:
     """
     found = []
     for collection, name, other, key in REFERENCES:
-        ended = {"state": {"$nin": ["COMPLETED", "DEFUSED", "ARCHIVED"]}} if collection == "fireworks" else {}
+        ended = {"state": {"$nin": list(ENDED_JOBS)}} if collection == "fireworks" else {}
         pipeline: list[dict[str, Any]] = [
             {"$match": {name: {"$ne": None}, **ended}},
             {"$group": {"_id": f"${name}", "document": {"$first": "$_id"}}},

@@ -45,3 +45,6 @@ QUEUE_INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
     "outputs": (("uuid", "index"), ("blob_uuid",)),
 }
 """What FireWorks and jobflow lack: what a launcher asks for each job, and what we ask of a campaign."""
+
+ENDED_JOBS = ("COMPLETED", "DEFUSED", "ARCHIVED")
+"""States of FireWorks' jobs that will not run."""

@@ -14,7 +14,7 @@ from fireworks.core.launchpad import LaunchPad
 from fireworks.utilities.fw_utilities import get_fw_logger
 from gridfs import GridFS
 
-from genmat.database.indexes import QUEUE_INDEXES
+from genmat.database.indexes import ENDED_JOBS, QUEUE_INDEXES
 from genmat.database.retrying import SessionCollection
 from genmat.errors import DatabaseError
 
@@ -223,8 +223,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
 
     def stop_jobs(self, field: str, value: str) -> None:
         """Defuse the Fireworks that have not ended and hold a value in a field of their specification."""
-        ended = ["COMPLETED", "DEFUSED", "ARCHIVED"]
-        criteria = {field: value, "state": {"$nin": ended}}
+        criteria = {field: value, "state": {"$nin": list(ENDED_JOBS)}}
         for entry in self._session.find("fireworks", criteria, fields=("fw_id",)):
             self.defuse_fw(entry["fw_id"])
 

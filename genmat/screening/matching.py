@@ -64,18 +64,20 @@ class Cell:
 
 def reduce_cell(structure: Structure) -> Cell:
     """Return the reduced cell of an ordered crystal."""
+    lattice, points, numbers = _sorted_niggli(structure)
+    if _may_be_smaller(lattice, points, list(numbers.values())):
+        smaller = structure.get_reduced_structure("niggli").get_primitive_structure(TOLERANCE)
+        lattice, points, numbers = _sorted_niggli(smaller)
+    length = (abs(float(np.linalg.det(lattice))) / len(points)) ** (1.0 / 3.0)
+    return Cell(lattice / length, points, tuple(numbers.items()))
+
+
+def _sorted_niggli(structure: Structure) -> tuple[FloatArray, FloatArray, dict[str, int]]:
+    """Return the Niggli cell, coordinates sorted by element, and the number of atoms of each."""
     symbols = [site.specie.symbol for site in structure]
     numbers = {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))}
     order = np.argsort(np.array(symbols), kind="stable")
-    lattice, points = _niggli(structure.lattice.matrix, structure.frac_coords[order])
-    if _may_be_smaller(lattice, points, list(numbers.values())):
-        smaller = structure.get_reduced_structure("niggli").get_primitive_structure(TOLERANCE)
-        symbols = [site.specie.symbol for site in smaller]
-        numbers = {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))}
-        order = np.argsort(np.array(symbols), kind="stable")
-        lattice, points = _niggli(smaller.lattice.matrix, smaller.frac_coords[order])
-    length = (abs(float(np.linalg.det(lattice))) / len(points)) ** (1.0 / 3.0)
-    return Cell(lattice / length, points, tuple(numbers.items()))
+    return *_niggli(structure.lattice.matrix, structure.frac_coords[order]), numbers
 
 
 def _niggli(lattice: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
