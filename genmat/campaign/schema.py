@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, WithJsonSchema, model_validator
 
@@ -14,9 +14,6 @@ from genmat.campaign.properties import PropertyName
 from genmat.campaign.target import Target
 from genmat.errors import CampaignError
 from genmat.ids import stable_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """Names become ids and file names: 1 to 64 letters, digits, - and _, the first a letter or digit."""
@@ -381,25 +378,6 @@ class Campaign(CampaignModel):
         return stable_id(
             "campaign-config", {key: value for key, value in self.to_dict().items() if key not in NOT_HASHED}
         )
-
-    def differences(self, other: Campaign) -> list[str]:
-        """Return the keys that count where ``other`` differs, each as ``screen.hull_tolerance: 0.08 -> 0.1``."""
-        left, right = dict(_leaves(self.to_dict())), dict(_leaves(other.to_dict()))
-        keys = sorted(left.keys() | right.keys())
-        return [
-            f"{key}: {left.get(key)} -> {right.get(key)}"
-            for key in keys
-            if key.split(".")[0] not in NOT_HASHED and left.get(key) != right.get(key)
-        ]
-
-
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
-    """Yield ``(dotted path, value)`` of everything in nested mappings that is not itself a filled mapping."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, value
 
 
 def json_schema() -> dict[str, Any]:

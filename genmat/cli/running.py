@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,11 @@ from genmat.cli.cluster import resume_submitted
 from genmat.cli.entry import InterruptedRunError
 from genmat.cli.session import Session, session_of
 from genmat.cli.terminal import caught_output, note, print_json, print_line, print_table
-from genmat.errors import CampaignError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genmat.campaign import Campaign
-    from genmat.database.documents import CampaignDocument
     from genmat.database.store import Store
 
 Workers = Annotated[int | None, typer.Option(min=1, max=1024, help="Processes that relax; default: the campaign's.")]
@@ -27,7 +25,6 @@ Output = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 BEST = 5
-DIFFERENCES = 5
 
 
 def run(
@@ -93,7 +90,7 @@ def _work(
     as_json: bool,
 ) -> None:
     """Run what is not done, write the report and say how it went."""
-    from genmat.database.campaigns import has_configuration
+    from genmat.database.campaigns import check_configuration, has_configuration
     from genmat.database.documents import CampaignState
 
     stored = store.campaigns.get(name)
@@ -105,8 +102,8 @@ def _work(
         else:
             print_line(f"campaign {name} is finished already, nothing to do; its results are in {folder}")
         return
-    if stored is not None and campaign is not None and not is_same:
-        _refuse(stored, campaign)
+    if stored is not None and campaign is not None:
+        check_configuration(stored, campaign.to_dict(), campaign.config_hash)
     log = session.settings.data_folder / "log" / f"{name}.log"
     if not finished:
         note(f"campaign {name} in {store.label}; results will be in {folder}, the log is {log}")
@@ -120,18 +117,6 @@ def _work(
     if finished and not as_json:
         print_line(f"campaign {name} is finished already, only its results were written again")
     _print_summary(store, name, folder=folder, written=written, as_json=as_json)
-
-
-def _refuse(stored: CampaignDocument, campaign: Campaign) -> NoReturn:
-    """Raise with what a campaign of the same name has otherwise; at once, before anything heavy is loaded."""
-    from genmat.campaign import Campaign as Schema
-
-    known = Schema.from_dict(stored.config, source=f"campaign {stored.id!r}")
-    lines = known.differences(campaign)
-    more = f" and {len(lines) - DIFFERENCES} more" if len(lines) > DIFFERENCES else ""
-    shown = "; ".join(lines[:DIFFERENCES]) or "it was stored by another version of genmat"
-    msg = f"campaign {stored.id!r} exists with another configuration ({shown}{more}): give the new one another name"
-    raise CampaignError(msg)
 
 
 def _has_files(folder: Path) -> bool:

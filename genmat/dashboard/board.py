@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from genmat.report.outcome import Rate, RoundSummary
 from genmat.screening.verdict import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from genmat.database.documents import ActivityDocument, CampaignDocument, CandidateDocument, ModelDocument
@@ -39,6 +38,8 @@ FAILURES = 50
 """Failures that a page shows."""
 MODELS = 500
 """Registered models that a page shows."""
+OLDEST_COUNT = 60.0
+"""Age up to which counts are shown, s; asked for again and again they are younger (``genmat.dashboard.cache``)."""
 HULL_CANDIDATES = 100
 """Accepted candidates in one hull diagram, the nearest to the hull."""
 
@@ -168,23 +169,26 @@ class Board:
 
     def ends(self, campaign: str) -> list[End]:
         """Return where the candidates of a campaign ended."""
-        return self.cache.get(("ends", campaign), partial(self.store.statistics.ends, campaign))
+        return self._counted("ends", self.store.statistics.ends, campaign)
 
     def work(self, campaign: str) -> list[Work]:
         """Return what a campaign cost."""
-        return self.cache.get(("work", campaign), partial(self.store.statistics.work, campaign))
+        return self._counted("work", self.store.statistics.work, campaign)
 
     def relaxed(self, campaign: str) -> list[RelaxedCandidate]:
         """Return the relaxed candidates that histograms are made of."""
-        return self.cache.get(("relaxed", campaign), partial(self.store.statistics.relaxed, campaign))
+        return self._counted("relaxed", self.store.statistics.relaxed, campaign)
 
     def energies(self, campaign: str) -> dict[int, dict[int, int]]:
         """Return the counts of distances to the hull."""
-        return self.cache.get(("energies", campaign), partial(self.store.statistics.energies, campaign))
+        return self._counted("energies", self.store.statistics.energies, campaign)
 
     def jobs(self, campaign: str | None = None) -> dict[str, dict[str, int]]:
         """Return the states of FireWorks' jobs by category."""
-        return self.cache.get(("jobs", campaign), partial(self.store.statistics.jobs, campaign))
+        return self._counted("jobs", self.store.statistics.jobs, campaign)
+
+    def _counted[C, T](self, name: str, count: Callable[[C], T], campaign: C) -> T:
+        return self.cache.get((name, campaign), lambda: count(campaign), oldest=OLDEST_COUNT)
 
     def config(self, document: CampaignDocument) -> Campaign | None:
         """Return the configuration; ``None`` if this genmat does not understand it."""

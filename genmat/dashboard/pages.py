@@ -27,8 +27,8 @@ TRACEBACKS = 20
 """Failed jobs of FireWorks that a page shows."""
 KEPT_ROWS = 50
 """Rows of the longest table that is kept for those who ask for it too."""
-OLDEST_TABLE = 5.0
-"""Age up to which a table is shown, s."""
+OLDEST_PAGE = 5.0
+"""Age up to which a page is shown to others, s; its counts may be older (``board.OLDEST_COUNT``)."""
 ORDER_NAMES = {"rank": "rank", "energy_above_hull": "energy above hull", "score": "generator's score"}
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -36,7 +36,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 @router.get("/")
 def overview(board: TheBoard) -> str:
     """Return every campaign."""
-    return board.cache.get("overview", lambda: _overview(board))
+    return board.cache.get("overview", lambda: _overview(board), oldest=OLDEST_PAGE)
 
 
 def _overview(board: Board) -> str:
@@ -55,7 +55,7 @@ def _overview(board: Board) -> str:
 def campaign(board: TheBoard, name: Name) -> str:
     """Return one campaign."""
     campaign_of(board, name)
-    return board.cache.get(("campaign", name), lambda: _campaign(board, name))
+    return board.cache.get(("campaign", name), lambda: _campaign(board, name), oldest=OLDEST_PAGE)
 
 
 def _campaign(board: Board, name: str) -> str:
@@ -94,7 +94,7 @@ def candidates(board: TheBoard, name: Name, query: Annotated[TableQuery, Query()
     if query.limit > KEPT_ROWS:
         return _candidates(board, name, query)
     key = ("table", name, query.model_dump_json())
-    return board.cache.get(key, lambda: _candidates(board, name, query), oldest=OLDEST_TABLE)
+    return board.cache.get(key, lambda: _candidates(board, name, query), oldest=OLDEST_PAGE)
 
 
 def _candidates(board: Board, name: str, query: TableQuery) -> str:

@@ -36,23 +36,41 @@ def has_configuration(stored: CampaignDocument, config_hash: str) -> bool:
     """Return whether a stored campaign computes what one of this hash does, also if an older genmat stored it."""
     if stored.config_hash == config_hash:
         return True
-    present = _under_the_present_schema(stored)
+    present = _under_the_present_schema(stored.config)
     return present is not None and present.config_hash == config_hash
 
 
-def _under_the_present_schema(document: CampaignDocument) -> Campaign | None:
+def _under_the_present_schema(config: Mapping[str, Any]) -> Campaign | None:
     """Return the campaign with the defaults of keys that it lacks; ``None`` if it has some that are gone."""
     from genmat.campaign import Campaign
 
     try:
-        return Campaign.from_dict(document.config, source=f"campaign {document.id!r}")
+        return Campaign.from_dict(dict(config), source="configuration")
     except CampaignError:
         return None
 
 
-def _configuration(document: CampaignDocument) -> Fields:
-    present = _under_the_present_schema(document)
-    return document.config if present is None else present.to_dict()
+def check_configuration(stored: CampaignDocument, config: Mapping[str, Any], config_hash: str) -> None:
+    """Raise unless a stored campaign computes what this configuration describes.
+
+    Raises
+    ------
+    CampaignError
+        If the name is taken by another configuration; the message shows the difference.
+    """
+    from genmat.campaign.schema import NOT_HASHED
+
+    if has_configuration(stored, config_hash):
+        return
+    before, after = (
+        known if (present := _under_the_present_schema(known)) is None else present.to_dict()
+        for known in (stored.config, config)
+    )
+    lines = [line for line in differences(before, after) if line.partition(".")[0] not in NOT_HASHED]
+    more = f" and {len(lines) - _DIFFERENCES_SHOWN} more" if len(lines) > _DIFFERENCES_SHOWN else ""
+    shown = "; ".join(lines[:_DIFFERENCES_SHOWN]) or "it was stored by another version of genmat"
+    msg = f"campaign {stored.id!r} exists with another configuration ({shown}{more}): give the new one another name"
+    raise CampaignError(msg)
 
 
 class CampaignCollection(Collection[CampaignDocument]):
@@ -71,15 +89,7 @@ class CampaignCollection(Collection[CampaignDocument]):
         """
         self.insert_if_absent([document])
         stored = self.require(document.id)
-        if not has_configuration(stored, document.config_hash):
-            lines = list(differences(_configuration(stored), _configuration(document)))
-            more = f" and {len(lines) - _DIFFERENCES_SHOWN} more" if len(lines) > _DIFFERENCES_SHOWN else ""
-            msg = (
-                f"campaign {document.id!r} exists with another configuration "
-                f"({'; '.join(lines[:_DIFFERENCES_SHOWN]) or 'same values, other hash'}{more}): "
-                "give the new one another name"
-            )
-            raise CampaignError(msg)
+        check_configuration(stored, document.config, document.config_hash)
         return stored
 
     def require(self, identifier: str) -> CampaignDocument:

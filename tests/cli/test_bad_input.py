@@ -169,7 +169,7 @@ def test_the_name_of_another_configuration_is_refused_with_the_difference(salts,
     assert result.code == 2
     last = result.err.splitlines()[-1]
     assert last.startswith("genmat: ")
-    assert "generate.seed: 3 -> 4" in last
+    assert "generate.seed: 3 → 4" in last
 
 
 def test_a_finished_campaign_is_not_run_again(salts, genmat, campaign_file):
