@@ -48,6 +48,7 @@ def write_site(answers: SiteAnswers, *, folder: Path | None, as_json: bool) -> N
         options = " and ".join(f"--{name.replace('_', '-')}" for name in missing)
         msg = f"--queue {answers.queue} needs {options}: the names that sinfo or qstat -Q shows"
         raise InputError(msg)
+    place = folder or site_folder(Settings.load())
     files = site_files(
         SiteOptions(
             queue=answers.queue,
@@ -59,9 +60,9 @@ def write_site(answers: SiteAnswers, *, folder: Path | None, as_json: bool) -> N
             cores=answers.cores,
             environment=None if answers.environment is None else answers.environment.absolute(),
             command=_command(),
+            folder=place.absolute(),
         )
     )
-    place = folder or site_folder(Settings.load())
     paths = write_new(place, files)
     if as_json:
         print_json([str(path) for path in paths])

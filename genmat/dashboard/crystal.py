@@ -24,6 +24,8 @@ MAX_SPHERES = 260
 """Scenes with more atoms show discs instead of spheres."""
 MAX_REPEAT = 3
 """Largest supercell, along each axis."""
+DIAGONAL = 2.4
+"""Diagonal of a scene in plotly's units; its orthographic view shows about as much of the shorter side of a figure."""
 WAVELENGTH = "CuKa"
 """Radiation of the simulated powder pattern, λ = 1.5418 Å."""
 _SHININESS = {"ambient": 0.55, "diffuse": 0.75, "specular": 0.25, "roughness": 0.6, "fresnel": 0.1}
@@ -68,7 +70,8 @@ def structure_figure(structure: Structure, *, title: str, repeat: int = 1, polyh
                 "xaxis": hidden,
                 "yaxis": hidden,
                 "zaxis": hidden,
-                "aspectmode": "data",
+                "aspectmode": "manual",
+                "aspectratio": _aspect(shown),
                 "camera": camera,
                 "dragmode": "orbit",
             },
@@ -79,6 +82,16 @@ def structure_figure(structure: Structure, *, title: str, repeat: int = 1, polyh
     )
     figure["layout"]["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0}
     return figure
+
+
+def _aspect(shown: Scene) -> dict[str, float]:
+    """Return the sides of the box around a scene; its diagonal fits into a view that is as wide as it is high."""
+    atoms = shown.positions
+    ends = np.concatenate(
+        [atoms - shown.radii[:, None], atoms + shown.radii[:, None], np.reshape(np.array(shown.edges), (-1, 3))]
+    )
+    sides = np.ptp(ends, axis=0)
+    return dict(zip("xyz", np.round(DIAGONAL * sides / np.linalg.norm(sides), 3).tolist(), strict=True))
 
 
 @cache

@@ -193,7 +193,12 @@ def _elements(board: Board, document: CampaignDocument) -> Figure | None:
         zmin=0,
         zmax=100,
         colorscale=[[0, "var(--scale-low)"], [1, "var(--scale-high)"]],
-        colorbar={"title": {"text": "accepted<br>of relaxed (%)"}, "thickness": 10, "outlinewidth": 0, "len": 0.9},
+        colorbar={
+            "title": {"text": "accepted of relaxed (%)", "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "len": 0.9,
+        },
     )
     quiet = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
     return figures.finish(

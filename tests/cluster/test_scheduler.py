@@ -140,20 +140,38 @@ def options() -> SiteOptions:
 def test_the_files_of_a_site_are_read_back(tmp_path, options, queue):
     from dataclasses import replace
 
-    for name, text in site_files(replace(options, queue=queue)).items():
+    for name, text in site_files(replace(options, queue=queue, folder=tmp_path)).items():
         (tmp_path / name).write_text(text)
     site = load_site(tmp_path)
     assert site.scheduler == queue
     script = site.stages[Stage.GPU].script(stage=Stage.GPU, name="gmgpu0", folder=Path("/scratch/gmgpu0"))
-    assert ("#SBATCH --partition=gpu" if queue == "slurm" else "#PBS -q gpu") in script
+    lines = {
+        "slurm": ["#SBATCH --partition=gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --gres=gpu:1"],
+        "pbs": ["#PBS -q gpu", "#PBS -l select=1:ncpus=4:ngpus=1", "#PBS -l walltime=12:00:00"],
+    }
+    assert set(lines[queue]) <= set(script.splitlines())
+    assert "--cores 4" in script
     assert "gmgpu0" in script
     assert "$$" not in script
     assert script.rstrip().splitlines()[-1].startswith("# CommonAdapter")
 
 
-def test_the_files_in_the_repository_are_those_that_init_writes(options):
-    for name, text in site_files(options).items():
-        assert (ROOT / "fw_configs" / name).read_text() == text
+@pytest.mark.parametrize(("queue", "folder"), [("slurm", "fw_configs"), ("pbs", "fw_configs/pbs")])
+def test_the_files_in_the_repository_are_those_that_init_writes(options, queue, folder):
+    from dataclasses import replace
+
+    for name, text in site_files(replace(options, queue=queue)).items():
+        if queue == "slurm" or "qadapter" in name or "template" in name:
+            assert (ROOT / folder / name).read_text() == text
+
+
+def test_a_frame_of_the_script_that_is_not_there_is_named(tmp_path, options):
+    from dataclasses import replace
+
+    for name, text in site_files(replace(options, queue="pbs", folder=tmp_path / "gone")).items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=r"my_qadapter_gpu.yaml: _fw_template_file: .*gone.* does not exist"):
+        load_site(tmp_path)
 
 
 EVIL = ["gpu; rm -rf /", "gpu\nrm -rf /", "$(id)", "`id`", "gpu && id", "-p x", "", "gpu'", 'gpu"', "gpu|id", "../gpu "]
@@ -161,7 +179,7 @@ EVIL = ["gpu; rm -rf /", "gpu\nrm -rf /", "$(id)", "`id`", "gpu && id", "-p x", 
 
 @pytest.mark.parametrize("text", EVIL)
 @pytest.mark.parametrize(
-    "field", ["queue", "account", "qos", "walltime", "rocket_launch", "_environment", "gres", "mem"]
+    "field", ["queue", "account", "qos", "walltime", "rocket_launch", "_environment", "gres", "mem", "select"]
 )
 def test_no_field_of_a_queue_script_holds_shell_syntax(tmp_path, options, field, text):
     from ruamel.yaml import YAML
@@ -222,7 +240,9 @@ def test_a_queue_job_goes_to_qsub_under_its_name_and_qstat_knows_it(store, tmp_p
     # Commands with PBS Professional's arguments and answers; no PBS runs here.
     from dataclasses import replace
 
-    for name, text in site_files(replace(options, queue="pbs", gpu_partition="gpuq", cpu_partition="workq")).items():
+    for name, text in site_files(
+        replace(options, queue="pbs", gpu_partition="gpuq", cpu_partition="workq", folder=tmp_path)
+    ).items():
         (tmp_path / name).write_text(text)
     site = load_site(tmp_path)
     programs = tmp_path / "programs"

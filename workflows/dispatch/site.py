@@ -45,6 +45,12 @@ Memory = Annotated[str, AfterValidator(_matching(r"\d+[KMGT]?", "a size as in 16
 SafePath = Annotated[
     str, AfterValidator(_matching(r"/[A-Za-z0-9_./+@=-]*", "an absolute path of letters, digits and . _ + @ = - /"))
 ]
+Select = Annotated[
+    str,
+    AfterValidator(
+        _matching(r"\d{1,4}(:[a-z_]+=[A-Za-z0-9_.-]+)*", "a request as in 1:ncpus=4:ngpus=1, without + and spaces")
+    ),
+]
 Command = Annotated[
     str,
     AfterValidator(
@@ -82,9 +88,10 @@ class StageConfig(_Strict):
     mem: Memory | None = Field(default=None, description="Memory of a node (SLURM)")
     qos: Name | None = Field(default=None, description="Quality of service (SLURM)")
     constraint: Constraint | None = Field(default=None, description="Features of the node (SLURM)")
-    nnodes: int | None = Field(default=None, ge=1, description="Nodes (PBS)")
-    ppnode: int | None = Field(default=None, ge=1, description="Cores of a node (PBS)")
-    pmem: Memory | None = Field(default=None, description="Memory of a process (PBS)")
+    select: Select | None = Field(default=None, description="Cores, GPUs and memory of the node (PBS)")
+    template: SafePath | None = Field(
+        default=None, alias="_fw_template_file", description="Frame of the script; default: that of FireWorks"
+    )
     account: Name | None = Field(default=None, description="Account that pays")
     environment: SafePath | None = Field(
         default=None, alias="_environment", description="Shell script that is sourced first: modules, variables"
@@ -97,6 +104,12 @@ class StageConfig(_Strict):
         hours, minutes, seconds = map(int, clock.split(":"))
         total = 86_400 * int(days or 0) + 3600 * hours + 60 * minutes + seconds
         return total - min(600.0, total / 10)
+
+    @property
+    def cores(self) -> int | None:
+        """Cores of a queue job."""
+        asked = re.search(r":ncpus=(\d+)", self.select or "")
+        return int(asked[1]) if asked else self.cpus_per_task
 
     def script(self, *, stage: Stage, name: str, folder: Path) -> str:
         """Return the queue script of one job, as FireWorks' template has it.
@@ -118,17 +131,17 @@ class StageConfig(_Strict):
         from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
         place = check_safe_path(folder)
-        fields = self.model_dump(exclude_none=True, exclude={"q_type", "fw_name", "packing", "environment"})
+        fields = self.model_dump(exclude_none=True, exclude={"q_type", "fw_name", "packing", "environment", "template"})
         fields["rocket_launch"] = (
             f"{self.rocket_launch} --stage {stage} --queue-job {name} --seconds {self.seconds:g} "
             f"--idle {self.packing.idle:g} --processes {self.packing.processes}"
         )
-        cores = self.cpus_per_task or self.ppnode
-        if cores is not None:
-            fields["rocket_launch"] += f" --cores {max(1, cores // self.packing.processes)}"
+        if self.cores is not None:
+            fields["rocket_launch"] += f" --cores {max(1, self.cores // self.packing.processes)}"
         if self.environment is not None:
             fields["pre_rocket"] = f"source {self.environment}"
-        return str(CommonAdapter(self.q_type, job_name=name, **fields).get_script_str(place))
+        adapter = CommonAdapter(self.q_type, template_file=self.template, job_name=name, **fields)
+        return str(adapter.get_script_str(place))
 
 
 class Site(_Strict):
@@ -176,6 +189,10 @@ def load_site(folder: Path) -> Site:
         path = folder / f"my_qadapter_{stage}.yaml"
         try:
             stages[stage] = StageConfig.model_validate(_read(path))
+            template = stages[stage].template
+            if template is not None and not Path(template).is_file():
+                msg = f"{path}: _fw_template_file: {template} does not exist; genmat init --queue pbs writes one"
+                raise SettingsError(msg)
         except ValidationError as err:
             first = err.errors(include_url=False, include_context=False)[0]
             place = ".".join(map(str, first["loc"]))

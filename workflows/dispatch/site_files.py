@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from genmat.errors import InputError
 from workflows.dispatch.site import StageConfig
 from workflows.dispatch.stages import Stage
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class SiteOptions:
         Shell script that is sourced first: modules, variables.
     command
         Command that starts genmat on a node.
+    folder
+        Where the files go; the qadapters of PBS name their frame in it.
     """
 
     queue: str
@@ -49,6 +49,7 @@ class SiteOptions:
     cores: int = 4
     environment: Path | None = None
     command: str = "genmat"
+    folder: Path = Path("/path/to/fw_configs")
 
 
 _INTRODUCTIONS = {
@@ -63,7 +64,8 @@ _COMMENTS = {
     "rocket_launch": "starts a worker; the stage, the queue job and the limits are appended",
     "gres": "the GPUs of the queue job",
     "cpus_per_task": "cores of a worker",
-    "ppnode": "cores of a worker",
+    "select": "one node with these cores and GPUs; memory: append :mem=64gb",
+    "_fw_template_file": "frame of the script: FireWorks' own has no select",
     "_environment": "sourced first",
     "_genmat": "read by genmat dispatch, not by FireWorks",
     "max_queue_jobs": "queue jobs of this stage at once",
@@ -87,6 +89,8 @@ def site_files(options: SiteOptions) -> dict[str, str]:
         "jobflow.yaml": _JOBFLOW,
         "atomate2.yaml": _ATOMATE2,
     }
+    if options.queue == "pbs":
+        files[PBS_TEMPLATE] = _PBS_TEMPLATE
     for stage in Stage:
         files[f"my_fworker_{stage}.yaml"] = _fworker(stage)
         files[f"my_qadapter_{stage}.yaml"] = _qadapter(stage, options)
@@ -115,9 +119,12 @@ def _qadapter(stage: Stage, options: SiteOptions) -> str:
         "walltime": "02:00:00" if stage is Stage.CONTROL else options.walltime,
         "rocket_launch": f"{options.command} work",
     }
-    fields |= {"nodes": 1, "ntasks": 1, "cpus_per_task": total} if slurm else {"nnodes": 1, "ppnode": total}
-    if slurm and stage is Stage.GPU and options.gpus:
-        fields["gres"] = f"gpu:{options.gpus}"
+    gpus = options.gpus if stage is Stage.GPU else 0
+    if slurm:
+        fields |= {"nodes": 1, "ntasks": 1, "cpus_per_task": total, "gres": f"gpu:{gpus}" if gpus else None}
+    else:
+        fields["_fw_template_file"] = str(options.folder / PBS_TEMPLATE)
+        fields["select"] = f"1:ncpus={total}" + (f":ngpus={gpus}" if gpus else "")
     if options.environment is not None:
         fields["_environment"] = str(options.environment)
     fields["_genmat"] = {
@@ -149,6 +156,27 @@ def _lines(fields: dict[str, Any], *, indent: int) -> list[str]:
             lines.append(f"{' ' * indent}{name}: {text}{comment}\n")
     return lines
 
+
+PBS_TEMPLATE = "pbs_template.txt"
+_PBS_TEMPLATE = """\
+#!/bin/bash
+
+#PBS -N $${job_name}
+#PBS -q $${queue}
+#PBS -A $${account}
+#PBS -l select=$${select}
+#PBS -l walltime=$${walltime}
+#PBS -j oe
+#PBS -o FW_job.out
+
+$${pre_rocket}
+cd $${launch_dir}
+$${rocket_launch}
+$${post_rocket}
+
+# CommonAdapter (PBS) completed writing Template
+"""
+"""PBS Professional's request of resources, for FireWorks' CommonAdapter; lines of absent fields are left out."""
 
 _FW_CONFIG = """\
 # FireWorks itself, for its own commands (lpad, rlaunch). FireWorks reads a FW_config.yaml of the current folder first.

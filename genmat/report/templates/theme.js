@@ -28,6 +28,18 @@ const look = (() => {
       margin: { l: 10, r: narrow ? 22 : 34, t: figure.layout.showlegend === false ? 26 : 44, b: 48 },
       ...figure.layout,
     };
+    if (narrow && made.title && made.legend?.orientation === "h" && made.showlegend !== false) {
+      // The entries of a legend stand one below the other here, and must not reach the title.
+      const more = 20 * Math.max(0, figure.data.filter((trace) => trace.showlegend !== false).length - 1);
+      made.margin = { ...made.margin, t: made.margin.t + more };
+      made.height += more;
+    }
+    if (made.scene?.aspectratio) {
+      // The view shows a given part of its height; what is less wide than that shows the crystal smaller.
+      const share = Math.min(1, element.clientWidth / made.height);
+      const ratio = Object.entries(made.scene.aspectratio).map(([side, value]) => [side, share * value]);
+      made.scene = { ...made.scene, aspectratio: Object.fromEntries(ratio) };
+    }
     for (const side of ["xaxis", "yaxis"]) if (made[side]) made[side] = { ...axis, ...made[side] };
     return made;
   };
