@@ -26,7 +26,7 @@ A bad *generated* crystal is never an error: it is a :class:`genmat.screening.ve
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,22 +36,32 @@ class GenmatError(Exception):
     """Root of the tree; its text is one line that a user can act on."""
 
     exit_code = 2
+    see: ClassVar[str] = "genmat doctor"
+    """Command that shows more, for a text that does not say itself what to do."""
 
 
 class InputError(GenmatError):
     """What the user gave is wrong."""
 
+    see = "genmat --help"
+
 
 class CampaignError(InputError):
     """A campaign file is wrong, or the campaign is in another state than asked for."""
+
+    see = "genmat schema"
 
 
 class SettingsError(InputError):
     """A setting is wrong."""
 
+    see = "genmat doctor"
+
 
 class StructureError(InputError):
     """A structure that a user gave cannot be used."""
+
+    see = "genmat validate --help"
 
 
 class RepresentationError(GenmatError):
@@ -61,13 +71,19 @@ class RepresentationError(GenmatError):
 class PotentialError(GenmatError):
     """A potential is unknown, or its weights are missing or altered."""
 
+    see = "genmat models potentials"
+
 
 class ModelError(GenmatError):
     """A trained model cannot be used: missing, truncated, altered, of another kind or version."""
 
+    see = "genmat models list"
+
 
 class ReferenceDataError(GenmatError):
     """The reference table is missing, altered or incomplete."""
+
+    see = "genmat data show"
 
 
 class MissingReferenceError(ReferenceDataError):
@@ -76,6 +92,8 @@ class MissingReferenceError(ReferenceDataError):
 
 class EngineError(GenmatError):
     """A first-principles engine is unknown, not installed or not set up."""
+
+    see = "genmat validate --help"
 
 
 class EnergyScaleError(GenmatError):
@@ -88,6 +106,8 @@ class DatabaseError(GenmatError):
 
 class CampaignBusyError(DatabaseError):
     """Another live process runs the same campaign."""
+
+    see = "genmat status"
 
 
 class DatabaseAwayError(DatabaseError):

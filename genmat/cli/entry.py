@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -42,6 +43,14 @@ _ENVIRONMENT_ERRORS = {
     errno.EPERM,
     errno.EROFS,
 }
+
+
+_NEXT_STEP = re.compile(
+    r"genmat \w|--\w|GENMAT_|\bexpected\b|\bDid you mean\b|\bpip install\b|"
+    r"[:;,] (or )?(ask|choose|delete|export|give|install|keep|move|name|put|"
+    r"remove|see|set|start|take|try|use|wait|write)\b"
+)
+"""What a text has that says what is allowed or what to do."""
 
 
 class InterruptedRunError(Exception):
@@ -154,13 +163,19 @@ def _say(message: str, code: int) -> int:
 def _explain(err: Exception) -> int:
     """Say what went wrong and return the exit code."""
     if isinstance(err, GenmatError):
-        return _say(str(err), err.exit_code)
+        return _say(_with_next_step(err), err.exit_code)
     if isinstance(err, OSError) and err.errno in _ENVIRONMENT_ERRORS:
         place = f"{err.filename}: " if err.filename else ""
         return _say(f"{place}{err.strerror}", BAD_INPUT)
     file = _write_traceback()
     where = f"the traceback is in {file}" if file else "run again with --log-level debug for the traceback"
     return _say(f"unexpected error, please report it: {type(err).__name__}: {err}; {where}", UNEXPECTED)
+
+
+def _with_next_step(err: GenmatError) -> str:
+    """Return the text of an error and, where it does not tell what to do, the command that shows more."""
+    text = str(err)
+    return text if _NEXT_STEP.search(text) else f"{text.removesuffix('.')}. See: {err.see}"
 
 
 def _write_traceback() -> Path | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from genmat.cli.entry import hoist_global_options
+from genmat.cli.entry import _explain, hoist_global_options, run
+from genmat.errors import GenmatError, PotentialError
 
 from .conftest import CAMPAIGN, hold_by_another_process, set_state
 
@@ -240,3 +241,21 @@ def test_errors_leave_json_on_standard_output_empty(salts, genmat):
     result = genmat("list", "salt", "--json")
     assert result.out == ""
     assert json.loads(genmat("list", "salts", "--json").out)
+
+
+def test_an_error_without_a_remedy_names_the_command_that_shows_more(capfd):
+    for kind in [GenmatError, *descendants(GenmatError)]:
+        assert _explain(kind("the file is cut off")) == 2
+        line = capfd.readouterr().err.strip()
+        assert line == f"genmat: the file is cut off. See: {kind.see}"
+        assert run([*kind.see.split()[1:], *(() if "--help" in kind.see else ("--help",))]) == 0
+        capfd.readouterr()
+
+
+def test_an_error_that_says_what_to_do_is_left_as_it_is(capfd):
+    _explain(PotentialError("'chgnett' is no potential. Did you mean 'chgnet-0.3.0'?"))
+    assert capfd.readouterr().err == "genmat: 'chgnett' is no potential. Did you mean 'chgnet-0.3.0'?\n"
+
+
+def descendants(kind: type[GenmatError]) -> list[type[GenmatError]]:
+    return [found for child in kind.__subclasses__() for found in (child, *descendants(child))]
