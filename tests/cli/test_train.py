@@ -102,7 +102,7 @@ def test_a_model_that_is_no_model_is_not_registered(genmat):
     Path("m.safetensors").write_bytes(b"no")
     result = genmat("models", "register", "m.safetensors", "--name", "mine")
     assert result.code == 2
-    assert result.line == "genmat: m.safetensors is no safetensors file"
+    assert result.line == "genmat: m.safetensors is no safetensors file. See: genmat models list"
     result = genmat("models", "show", "absent")
     assert result.code == 2
     assert "model 'absent': expected one of that name, found none" in result.line
