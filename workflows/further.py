@@ -1,11 +1,14 @@
-"""Opt-in tests of what is on target: elasticity, phonons, molecular dynamics, thermal expansion; one Maker each."""
+"""Opt-in tests of what is on target: elasticity, phonons, molecular dynamics, thermal expansion; one Maker each.
+
+:mod:`workflows.committee` is a further one.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from jobflow.core.job import Job, job
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
     type Judge = Callable[[Structure, ModelInterface, Any], Judged]
     """What a test says about a tightly relaxed crystal, given the potential and the test's settings."""
+    type Test = Callable[[Work, Structure], Judged]
+    """What a test says about a candidate's relaxed crystal."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,9 @@ FMAX, SMAX, STEPS = 0.005, 0.05, 300
 """Force (eV/Å) and stress (GPa) below which a crystal is strained, displaced or heated, and the steps to get there."""
 
 UNITS = {
+    "committee_energy_spread": "eV/atom",
+    "committee_energy_above_hull_spread": "eV/atom",
+    "committee_force_spread": "eV/Å",
     "bulk_modulus_vrh": "GPa",
     "shear_modulus_vrh": "GPa",
     "smallest_elastic_eigenvalue": "GPa",
@@ -117,28 +125,32 @@ class ThermalExpansionMaker(Maker):
 def elastic_job(activity_id: str, before: Any = None) -> dict[str, Any]:
     """Judge the mechanical stability of a chunk's candidates."""
     del before
-    return _judge_chunk(activity_id, "elastic", judge_elastic)
+    return judge_chunk(activity_id, "elastic", partial(_after_tight_relaxation, "elastic", judge_elastic))
 
 
 @job(name="phonon")
 def phonon_job(activity_id: str, before: Any = None) -> dict[str, Any]:
     """Judge the dynamical stability of a chunk's candidates."""
     del before
-    return _judge_chunk(activity_id, "phonon", judge_phonons)
+    return judge_chunk(activity_id, "phonon", partial(_after_tight_relaxation, "phonon", judge_phonons))
 
 
 @job(name="molecular_dynamics")
 def molecular_dynamics_job(activity_id: str, before: Any = None) -> dict[str, Any]:
     """Judge whether a chunk's candidates keep their structure at temperatures."""
     del before
-    return _judge_chunk(activity_id, "molecular_dynamics", judge_motion)
+    return judge_chunk(
+        activity_id, "molecular_dynamics", partial(_after_tight_relaxation, "molecular_dynamics", judge_motion)
+    )
 
 
 @job(name="thermal_expansion")
 def thermal_expansion_job(activity_id: str, before: Any = None) -> dict[str, Any]:
     """Compute the thermal expansion of a chunk's candidates."""
     del before
-    return _judge_chunk(activity_id, "thermal_expansion", judge_expansion)
+    return judge_chunk(
+        activity_id, "thermal_expansion", partial(_after_tight_relaxation, "thermal_expansion", judge_expansion)
+    )
 
 
 def judge_elastic(structure: Structure, model: ModelInterface, settings: Any) -> Judged:
@@ -251,15 +263,15 @@ def _forces(model: ModelInterface) -> Callable[[Any], list[Any]]:
     return lambda structures: [found.forces for found in calculate(structures, model=model)]
 
 
-@lru_cache(maxsize=2)
-def _model(potential: str) -> ModelInterface:
+@lru_cache(maxsize=8)
+def potential_model(potential: str) -> ModelInterface:
     """Return a potential of this process; these tests need its forces and stresses, not relaxations side by side."""
     from genmat.models.potentials import get_potential
 
     return get_potential(potential).load(device="cpu")
 
 
-def _judge_chunk(activity_id: str, stage: str, judge: Judge) -> dict[str, Any]:
+def judge_chunk(activity_id: str, stage: str, test: Test) -> dict[str, Any]:
     """Judge the candidates of a chunk that came so far; each is written as soon as it is done."""
     from genmat.screening.verdict import Stage
 
@@ -275,7 +287,7 @@ def _judge_chunk(activity_id: str, stage: str, judge: Judge) -> dict[str, Any]:
         for candidate in sorted(todo, key=lambda candidate: (candidate.round, candidate.index)):
             structure_id = str(candidate.relaxed_structure_id)
             structure = work.store.structures.require(structure_id).to_structure()
-            judged = _judged(work, stage, judge, structure)
+            judged = _judged(work, stage, test, structure)
             work.store.properties.insert_if_absent(_properties(work, stage, structure_id, judged.properties))
             work.store.candidates.record([Decision(candidate.id, work.record(judged.verdict))])
         decided = work.store.candidates.get_many(work.activity.used).values()
@@ -283,31 +295,41 @@ def _judge_chunk(activity_id: str, stage: str, judge: Judge) -> dict[str, Any]:
     return {"activity_id": activity_id, "counts": work.counts}
 
 
-def _judged(work: Work, stage: str, judge: Judge, structure: Structure) -> Judged:
+def _judged(work: Work, stage: str, test: Test, structure: Structure) -> Judged:
     """Return what a test says; a crystal that it cannot treat falls with the reason."""
-    from genmat.models.protocol import RelaxProtocol
-    from genmat.models.relaxation import relax
     from genmat.screening.verdict import Reason, Stage, Verdict
 
-    model = _model(work.campaign.screen.potential)
-    protocol = RelaxProtocol(fmax=FMAX, smax=SMAX, max_steps=STEPS)
-    elements = frozenset(structure.atomic_numbers)
-    ((_, outcome),) = relax([structure], model=model, protocol=protocol, atomic_numbers=elements)
-    if outcome.failure is not None:
-        detail = f"{outcome.failure.value} when relaxed to {FMAX} eV/Å, which the test begins with"
-        return Judged(Verdict.reject(Stage(stage), Reason.PROPERTY_FAILED, detail))
     try:
-        return judge(outcome.structure, model, getattr(work.campaign.screen.further, stage))
+        return test(work, structure)
     except (GenmatError, ArithmeticError, IndexError, RuntimeError, ValueError) as err:
         logger.warning("%s of %s failed: %s", stage, structure.composition.reduced_formula, err)
         detail = f"{type(err).__name__}: {' '.join(str(err).split())}"
         return Judged(Verdict.reject(Stage(stage), Reason.PROPERTY_FAILED, detail))
 
 
+def _after_tight_relaxation(stage: str, judge: Judge, work: Work, structure: Structure) -> Judged:
+    """Relax a crystal further than candidates are, and judge it."""
+    from genmat.models.protocol import RelaxProtocol
+    from genmat.models.relaxation import relax
+    from genmat.screening.verdict import Reason, Stage, Verdict
+
+    model = potential_model(work.campaign.screen.potential)
+    protocol = RelaxProtocol(fmax=FMAX, smax=SMAX, max_steps=STEPS)
+    elements = frozenset(structure.atomic_numbers)
+    ((_, outcome),) = relax([structure], model=model, protocol=protocol, atomic_numbers=elements)
+    if outcome.failure is not None:
+        detail = f"{outcome.failure.value} when relaxed to {FMAX} eV/Å, which the test begins with"
+        return Judged(Verdict.reject(Stage(stage), Reason.PROPERTY_FAILED, detail))
+    return judge(outcome.structure, model, getattr(work.campaign.screen.further, stage))
+
+
 def _properties(work: Work, stage: str, structure_id: str, values: Mapping[str, float]) -> list[PropertyDocument]:
+    from genmat.screening.verdict import Stage
+
     settings = getattr(work.campaign.screen.further, stage).model_dump(mode="json")
     potential = work.campaign.screen.potential
-    parameters = {**settings, "relaxed_fmax": FMAX, "relaxed_smax": SMAX}
+    tight = {} if stage == Stage.COMMITTEE else {"relaxed_fmax": FMAX, "relaxed_smax": SMAX}
+    parameters = {**settings, **tight}
     return [
         PropertyDocument(
             id=property_id(structure_id, name=name, method=potential, parameters=parameters),

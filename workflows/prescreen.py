@@ -15,6 +15,7 @@ from genmat.database.candidates import Decision
 from genmat.database.documents import PropertyDocument
 from workflows.calibration import hull_calibration
 from workflows.chunk import ASSESS, RELAX, attempt
+from workflows.committee import CommitteeMaker
 from workflows.further import ElasticMaker, MolecularDynamicsMaker, PhononMaker, ThermalExpansionMaker
 from workflows.identity import property_id, relaxed_structure_id
 from workflows.session import potential_pool
@@ -62,11 +63,12 @@ class PrescreenMaker(Maker):
     1. the job of :class:`StaticMaker`, where the campaign asks for it: drop what is hopeless as proposed.
     2. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
     3. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
-    4. the jobs of the Makers of :mod:`workflows.further` that the campaign asks for.
+    4. the jobs of the Makers of :mod:`workflows.committee` and :mod:`workflows.further` that the campaign asks for.
     """
 
     name: str = "prescreen"
     static_maker: StaticMaker = field(default_factory=StaticMaker)
+    committee_maker: CommitteeMaker = field(default_factory=CommitteeMaker)
     elastic_maker: ElasticMaker = field(default_factory=ElasticMaker)
     phonon_maker: PhononMaker = field(default_factory=PhononMaker)
     molecular_dynamics_maker: MolecularDynamicsMaker = field(default_factory=MolecularDynamicsMaker)

@@ -74,6 +74,13 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     potential = get_potential(campaign.screen.potential)
     potential.check_weights()
     check_judgeable(potential, current_reference().scale)
+    if (committee := campaign.screen.further.committee) is not None:
+        from genmat.screening.committee import check_committee
+
+        members = [get_potential(name) for name in committee.potentials]
+        for member in members:
+            member.check_weights()
+        check_committee({member.name: member.scale for member in (potential, *members)})
     if campaign.validation is not None:
         campaign_engine(campaign.validation).check()
     generator = campaign_generator(campaign)

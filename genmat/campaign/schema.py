@@ -148,6 +148,19 @@ class StaticGates(CampaignModel):
     )
 
 
+class Committee(CampaignModel):
+    """Opinions of further potentials on the relaxed geometry; all on the energy scale of the campaign's potential."""
+
+    potentials: tuple[str, ...] = Field(
+        default=("chgnet-0.2.0",), min_length=1, description="Potentials that are asked besides the campaign's own."
+    )
+    max_spread: Number | None = Field(
+        default=None,
+        gt=0,
+        description="Largest spread of the distances to the hull, eV/atom; more, and a candidate falls. null: none.",
+    )
+
+
 class ElasticGate(CampaignModel):
     """Elastic tensor and moduli; a crystal that a strain stabilises falls."""
 
@@ -185,6 +198,7 @@ class ThermalExpansionGate(CampaignModel):
 class Further(CampaignModel):
     """Tests of what is on target that need more than an energy, each off unless it is named; {} takes its defaults."""
 
+    committee: Committee | None = Field(default=None, description="What other potentials say about stability.")
     elastic: ElasticGate | None = Field(default=None, description="Elastic tensor, bulk and shear modulus.")
     phonon: PhononGate | None = Field(default=None, description="Dynamical stability.")
     molecular_dynamics: MolecularDynamicsGate | None = Field(

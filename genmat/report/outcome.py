@@ -107,6 +107,7 @@ STEPS = (
     ("within τ of the hull", Stage.STABILITY),
     ("still new after relaxation", Stage.NOVELTY_RELAXED),
     ("on target", Stage.TARGET),
+    ("undisputed by potentials", Stage.COMMITTEE),
     ("mechanically stable", Stage.ELASTIC),
     ("dynamically stable", Stage.PHONON),
     ("keeps its structure", Stage.MOLECULAR_DYNAMICS),

@@ -59,6 +59,7 @@ STAGE_TITLES = {
     Stage.STABILITY: "Stable",
     Stage.NOVELTY_RELAXED: "New after relaxation",
     Stage.TARGET: "On target",
+    Stage.COMMITTEE: "Undisputed",
     Stage.ELASTIC: "Mechanically stable",
     Stage.PHONON: "Dynamically stable",
     Stage.MOLECULAR_DYNAMICS: "Keeps its structure",

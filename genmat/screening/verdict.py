@@ -23,6 +23,7 @@ class Stage(StrEnum):
     STABILITY = "stability"
     NOVELTY_RELAXED = "novelty_relaxed"
     TARGET = "target"
+    COMMITTEE = "committee"
     ELASTIC = "elastic"
     PHONON = "phonon"
     MOLECULAR_DYNAMICS = "molecular_dynamics"
@@ -41,6 +42,7 @@ class Stage(StrEnum):
         """Whether a campaign has the stage only if it asks for it."""
         return self in {
             Stage.STATIC,
+            Stage.COMMITTEE,
             Stage.ELASTIC,
             Stage.PHONON,
             Stage.MOLECULAR_DYNAMICS,
@@ -76,6 +78,7 @@ class Reason(StrEnum):
     KNOWN_AFTER_RELAXATION = "known_after_relaxation"
     OFF_TARGET = "off_target"
     PROPERTY_FAILED = "property_failed"
+    DISPUTED = "disputed"
     MECHANICALLY_UNSTABLE = "mechanically_unstable"
     DYNAMICALLY_UNSTABLE = "dynamically_unstable"
     LOST_STRUCTURE = "lost_structure"
@@ -116,6 +119,7 @@ _TEXTS = {
     Reason.KNOWN_AFTER_RELAXATION: "the relaxed crystal is known",
     Reason.OFF_TARGET: "a property is outside the target",
     Reason.PROPERTY_FAILED: "a target property could not be computed",
+    Reason.DISPUTED: "potentials disagree about its stability",
     Reason.MECHANICALLY_UNSTABLE: "a strain lowers the energy",
     Reason.DYNAMICALLY_UNSTABLE: "a vibration is imaginary",
     Reason.LOST_STRUCTURE: "atoms left their sites at a temperature",

@@ -33,7 +33,7 @@ def test_nothing_further_is_done_unless_it_is_asked_for():
 
 
 def test_a_chunk_has_a_job_for_each_stage_in_their_order():
-    stages = (STATIC, RELAX, ASSESS, "elastic", "phonon", "molecular_dynamics", "thermal_expansion")
+    stages = (STATIC, RELAX, ASSESS, "committee", "elastic", "phonon", "molecular_dynamics", "thermal_expansion")
     flow = PrescreenMaker().make(Chunk("name", 0, PRESCREEN, tuple(f"{s}-id" for s in stages), stages))
     assert [job.name for job in flow.jobs] == list(stages)
     plain = PrescreenMaker().make(Chunk("name", 0, PRESCREEN, ("a", "b")))
