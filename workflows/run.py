@@ -16,7 +16,8 @@ from workflows.advance import advance
 from workflows.chunk import ASSESS, COMPETE, GENERATE, PRESCREEN, VALIDATE
 from workflows.planning import campaign_generator
 from workflows.session import current_reference, n_cores, use_store, use_workers
-from workflows.validate import campaign_engine, side_by_side
+from workflows.validate import side_by_side
+from workflows.validation import absent_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,11 +70,10 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     EnergyScaleError
         If the reference has no hull on the scale of the potential's energies.
     EngineError
-        If the engine of the validation cannot run here.
+        If the engine of the validation cannot run here and is not optional.
     """
     potential = get_potential(campaign.screen.potential)
     potential.check_weights()
-    check_judgeable(potential, current_reference().scale)
     if (committee := campaign.screen.further.committee) is not None:
         from genmat.screening.committee import check_committee
 
@@ -81,8 +81,9 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
         for member in members:
             member.check_weights()
         check_committee({member.name: member.scale for member in (potential, *members)})
-    if campaign.validation is not None:
-        campaign_engine(campaign.validation).check()
+    check_judgeable(potential, current_reference().scale)
+    if campaign.validation is not None and (absence := absent_engine(campaign.validation)) is not None:
+        logger.warning("%s; the campaign goes on without validation", absence)
     generator = campaign_generator(campaign)
     generator.check_target(campaign.target)
     for warning in generator.provenance(campaign.target).get("warnings", ()):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, VerdictRecord, utc_now
 from genmat.energy import EnergyScale
-from genmat.errors import GenmatError
+from genmat.errors import EngineError, GenmatError
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate
-from genmat.validation.selection import Option, select
+from genmat.validation.selection import Option, Selection, select
 from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
 from workflows.computation import (
     Computed,
@@ -25,6 +25,8 @@ from workflows.identity import activity_id
 from workflows.validate import campaign_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from genmat.campaign import Campaign
     from genmat.campaign.schema import Validation
     from genmat.database.documents import CandidateDocument, RoundState
@@ -38,6 +40,11 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         return
     engine = campaign_engine(asked)
     accepted = _accepted(store, campaign.name, state.round)
+    # The process at the barrier need not be one that can compute: only a campaign that goes on without asks.
+    if asked.optional and (absence := absent_engine(asked)) is not None:
+        nobody = Selection({}, {candidate.id: absence for candidate in accepted}, 0.0)
+        _record_selection(store, campaign, state, engine.name, accepted, nobody, model=None, calibration={})
+        return
     documents = store.structures.get_many(str(candidate.relaxed_structure_id) for candidate in accepted)
     known = calibrate(residuals(store, campaign.name, before=state.round), scale=engine.scale)
     is_known = len(known.residuals) >= FEWEST
@@ -59,24 +66,58 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
     work = [plan_activity(campaign.name, state.round, COMPETE, [name], **common) for name in phases]
     work += [plan_activity(campaign.name, state.round, VALIDATE, [relaxed[key]], **common) for key in selection.chosen]
     store.provenance.insert_if_absent(work)
+    calibration = {
+        "residuals": len(known.residuals),
+        "shift": known.shift,
+        "suggested_hull_tolerance": known.tolerance(asked.hull_tolerance),
+    }
     # Written last: a selection that is there is complete.
+    _record_selection(
+        store, campaign, state, engine.name, accepted, selection, model=engine.scale.engine, calibration=calibration
+    )
+
+
+def absent_engine(asked: Validation) -> str | None:
+    """Return why a campaign goes on without its engine, or ``None`` if it runs here.
+
+    Raises
+    ------
+    EngineError
+        If it cannot run and the campaign does not go on without it.
+    """
+    try:
+        campaign_engine(asked).check()
+    except EngineError as err:
+        if not asked.optional:
+            raise
+        return str(err)
+    return None
+
+
+def _record_selection(
+    store: Store,
+    campaign: Campaign,
+    state: RoundState,
+    engine: str,
+    accepted: Sequence[CandidateDocument],
+    selection: Selection,
+    *,
+    model: str | None,
+    calibration: Mapping[str, Any],
+) -> None:
     choice: dict[str, Any] = {
-        "engine": engine.name,
+        "engine": engine,
         "chosen": {key: why.value for key, why in selection.chosen.items()},
         "passed_over": dict(selection.passed_over),
         "expected_core_hours": selection.core_hours,
-        "calibration": {
-            "residuals": len(known.residuals),
-            "shift": known.shift,
-            "suggested_hull_tolerance": known.tolerance(asked.hull_tolerance),
-        },
+        "calibration": dict(calibration),
     }
     activity = plan_activity(
         campaign.name,
         state.round,
         SELECT,
-        sorted(relaxed.values()),
-        model=engine.scale.engine,
+        sorted(str(candidate.relaxed_structure_id) for candidate in accepted),
+        model=model,
         parameters=choice,
         state=ActivityState.COMPLETED,
         counts={"ok": len(selection.chosen), Reason.NOT_SELECTED.value: len(accepted) - len(selection.chosen)},

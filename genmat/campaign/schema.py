@@ -282,6 +282,9 @@ class Validation(CampaignModel):
     max_hours_each: Number = Field(
         default=24.0, gt=0, le=1000, description="Wall time of one structure before it is given up, hours."
     )
+    optional: Annotated[bool, Strict()] = Field(
+        default=False, description="Go on without where the engine cannot run; false refuses the campaign there."
+    )
 
 
 class Learn(CampaignModel):

@@ -51,6 +51,7 @@ def geometry_deviation(start: Structure, relaxed: Structure) -> GeometryDeviatio
         msg = f"sites of {start.formula} and {relaxed.formula} do not correspond"
         raise ValueError(msg)
     shift = relaxed.frac_coords - start.frac_coords
+    shift -= shift[0]  # a common drift of half a cell must not be rounded up for some atoms and down for others
     shift -= np.round(shift)
     shift -= shift.mean(axis=0)
     cell = (start.lattice.matrix + relaxed.lattice.matrix) / 2

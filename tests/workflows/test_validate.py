@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from genmat.campaign import Campaign
 from genmat.campaign.io import parse_campaign
 from genmat.campaign.schema import Validation
 from genmat.errors import EngineError
@@ -221,3 +222,29 @@ def test_interruption_ends_what_runs_side_by_side_and_is_no_outcome(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         list(validate.side_by_side(work, folders, workers=2))
     assert time.monotonic() - started < 30
+
+
+class Absent(Gpaw):
+    """The engine on a machine where its program is not installed."""
+
+    def _describe(self):
+        return Gpaw(python="/no/such/python")._describe()
+
+
+def test_campaign_whose_engine_is_absent_is_refused_unless_it_is_optional(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Absent())
+    campaign = parse_campaign(CAMPAIGN.format(name="alone"), source="test")
+    with Place(tmp_path / "store").open() as store:
+        with pytest.raises(EngineError, match="gpaw cannot be asked"):
+            create_campaign(store, campaign)
+        data = campaign.to_dict()
+        data["validate"]["optional"] = True
+        data["generate"]["n"], data["screen"]["max_relaxed"] = 15, 3
+        create_campaign(store, Campaign.from_dict(data, source="test"))
+        assert "the campaign goes on without validation" in caplog.text
+        assert run_campaign(store, "alone", workers=1).state == "finished"
+        accepted = list(store.candidates.iterate({"campaign": "alone", "status": "accepted"}))
+        (selection,) = store.provenance.find({"campaign": "alone", "stage": SELECT})
+        assert set(selection.parameters["passed_over"]) == {candidate.id for candidate in accepted} != set()
+        assert all(candidate.rank is not None for candidate in accepted)
+        assert all(candidate.verdicts[-1].stage == Stage.RANK for candidate in accepted)
