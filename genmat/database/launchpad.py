@@ -111,6 +111,7 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         self.backup_launch_data: dict[int, Any] = {}
         self.backup_fw_data: dict[int, Any] = {}
         self.taken: str | None = None
+        self.taken_id: int | None = None
 
     def prepare(self) -> None:
         """Create the counters of a new LaunchPad and every index, FireWorks' own and ours."""
@@ -286,11 +287,16 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         return reserved
 
     def checkout_fw(self, *arguments: Any, **options: Any) -> tuple[Firework | None, int | None]:
-        """Take the next job as FireWorks does, and remember its campaign in ``taken``."""
+        """Take the next job as FireWorks does, and remember its campaign in ``taken``, its number in ``taken_id``."""
         firework, launch_id = super().checkout_fw(*arguments, **options)
         if firework is not None:
             self.taken = firework.spec.get("genmat", {}).get("campaign")
+            self.taken_id = firework.fw_id
         return firework, launch_id
+
+    def has_failed(self, fw_id: int) -> bool:
+        """Return whether the last attempt of a Firework raised."""
+        return bool(self._session.count("fireworks", {"fw_id": fw_id, "state": "FIZZLED"}))
 
     def failures(self, campaign: str | None = None, *, state: str = "FIZZLED") -> list[Failure]:
         """Return the Fireworks of ours that failed, or with ``state`` DEFUSED those that were parked."""
@@ -318,11 +324,11 @@ class SessionLaunchPad(LaunchPad):  # type: ignore[misc]
         )
 
     def forgive(self, fw_id: int) -> None:
-        """Run a parked Firework again and begin to count its attempts anew."""
+        """Run a failed or parked Firework again and begin to count its attempts anew."""
         found = self._session.find("fireworks", {"fw_id": fw_id}, limit=1)[0]
         numbers = [*found["archived_launches"], *found["launches"]]
         spent = self._session.count("launches", {"launch_id": {"$in": numbers}, "state": "FIZZLED"})
-        change = {"$set": {"spec.genmat.forgiven": spent}}
+        change = {"$set": {"spec.genmat.forgiven": spent}, "$unset": {"spec._exception_details": True}}
         self._session.update("fireworks", [({"_id": found["_id"]}, change)])
         self.reignite_fw(fw_id)
         self.rerun_fw(fw_id)

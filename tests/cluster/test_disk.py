@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import CAMPAIGN
+from .conftest import CAMPAIGN, outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,3 +55,29 @@ def test_doctor_names_the_folder_that_takes_nothing_and_the_remedy(place: Place,
     text = " ".join(done.stdout.split())
     assert "Read-only file system" in text
     assert "GENMAT_DATA_FOLDER" in text
+
+
+def test_a_scratch_disk_that_fills_up_fails_no_job_and_the_next_worker_goes_on(place: Place, tmp_path, undisturbed):
+    (place.folder / "campaign.yaml").write_text(CAMPAIGN)
+    place.genmat("submit", "campaign.yaml")
+    small = tmp_path / "small"
+    small.mkdir()
+    # Full from the moment at which the first folder of a job appears.
+    fill = f'(until ls -d {small}/genmat-work-*/* >/dev/null 2>&1; do sleep 0.01; done; {FULL.format(small)}) & "$@"'
+    command = (
+        f"mount -t tmpfs -o size=4m none {small} && touch {small}/mounted; test -e {small}/mounted || exit 99; {fill}"
+    )
+    whole = ["unshare", "-rm", "sh", "-c", command, "sh", sys.executable, "-m", "genmat.cli", "dispatch", "--local"]
+    environment = {**place.environment, "TMPDIR": str(small)}
+    done = subprocess.run(
+        whole, env=environment, cwd=place.folder, capture_output=True, text=True, check=False, timeout=200
+    )
+    if done.returncode in {1, 32, 99} and "genmat" not in done.stderr:
+        pytest.skip("this machine lets users mount no small file system")
+    assert done.returncode == 2
+    assert f"genmat: scratch folder {small}: No space left on device; make room there" in done.stderr
+    with place.open() as store:
+        assert all(failure.attempts == 0 for failure in store.launchpad().failures())
+    place.genmat("dispatch", "--local")
+    with place.open() as store:
+        assert outcome(store, "tiny") == undisturbed

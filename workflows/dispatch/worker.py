@@ -15,14 +15,14 @@ import tempfile
 import threading
 import time
 import uuid
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmat.database.campaigns import this_process
 from genmat.database.cluster import Worker
-from genmat.errors import GenmatError
+from genmat.errors import GenmatError, StorageError
 from workflows.dispatch.stages import Stage
 from workflows.session import n_cores, use_store, use_workers
 from workflows.submission import unfinished
@@ -41,6 +41,10 @@ HEARTBEAT = 15.0
 """Time between two signs of life, s."""
 POLL = 1.0
 """Time between two looks for work while there is none, s."""
+SCRATCH = 1 << 20
+"""Bytes that the scratch folder must take before a job begins."""
+SCRATCH_CHECKED = 5.0
+"""Time for which a scratch folder that took them is trusted, s."""
 GLANCE = 1.0
 """Age from which what a worker knows of the states of campaigns is looked up again, s."""
 
@@ -82,6 +86,12 @@ def work(store: Store, options: WorkerOptions) -> int:
         Database.
     options
         Which jobs, and when to stop.
+
+    Raises
+    ------
+    StorageError
+        If the scratch folder takes no more: jobs are left to other workers, and what failed here for that counts as no
+        attempt.
     """
     if options.queue_job is not None and not store.cluster.report_start(options.queue_job):
         logger.warning("queue job %s was given up before it began: nothing to do", options.queue_job)
@@ -101,7 +111,7 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
     from fireworks.core.rocket import Rocket
 
     started = last = time.monotonic()
-    n_done = 0
+    n_done, checked = 0, -math.inf
     account = _Account(store, worker)
     gate = _Gate(store, launchpad, options, worker=worker)
     try:
@@ -109,9 +119,19 @@ def _work(store: Store, launchpad: SessionLaunchPad, options: WorkerOptions, *, 
             now = time.monotonic()
             if options.seconds is not None and now - started >= options.seconds:
                 break
-            launchpad.taken = None
+            if now - checked > SCRATCH_CHECKED:
+                _check_scratch(folder)
+                checked = now
+            launchpad.taken = launchpad.taken_id = None
             with _folder(folder):
                 ran = Rocket(launchpad, gate.fworker(), fw_id=None).run()
+            if launchpad.taken_id is not None and launchpad.has_failed(launchpad.taken_id):
+                try:
+                    _check_scratch(folder)
+                except StorageError:
+                    # A disk that is full would fail every job within a second, and none is to blame.
+                    launchpad.forgive(launchpad.taken_id)
+                    raise
             if ran:
                 n_done += 1
                 last = time.monotonic()
@@ -227,6 +247,24 @@ def _scratch() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_scratch(folder: Path) -> None:
+    probe = folder / "probe"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(SCRATCH))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as err:
+        msg = (
+            f"scratch folder {folder.parent}: {err.strerror}; make room there, or name another one with TMPDIR. "
+            "The jobs wait for other workers"
+        )
+        raise StorageError(msg) from err
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 @contextmanager
