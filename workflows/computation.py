@@ -41,8 +41,13 @@ UNITS = {
     "rmsd_from_start": "Å",
     "volume_change_from_start": "1",
     "bonds_changed_from_start": "1",
+    "potential_force_mae": "eV/Å",
+    "potential_stress_mae": "GPa",
+    "potential_force_slope": "1",
+    "potential_stress_slope": "1",
 }
-"""Units of the properties that an engine gives; ``start`` is what the potential relaxed."""
+"""Units of the properties that an engine gives; ``start`` is what the potential relaxed, ``potential`` its forces and
+stresses beside the engine's."""
 _ENERGIES = frozenset({"energy_per_atom", "energy_above_hull"})
 
 
@@ -97,6 +102,7 @@ def compute(
     max_seconds: float,
     keep: Path | None = None,
     activity_id: str | None = None,
+    potential: str | None = None,
 ) -> Computed:
     """Relax a crystal with an engine unless the database has it, and write what came out.
 
@@ -116,6 +122,8 @@ def compute(
         Folder that gets the raw files, in a folder called like the result; ``None`` to keep none.
     activity_id
         Activity that the values are owed to.
+    potential
+        Name of the potential whose forces are compared with the engine's; ``None`` for no comparison.
     """
     if (known := stored_computation(store, parent, engine)) is not None:
         return known
@@ -134,6 +142,14 @@ def compute(
     store.properties.insert_if_absent(
         engine_property(document, name, value, engine, activity_id=activity_id) for name, value in values.items()
     )
+    if potential is not None and outcome.path:
+        compared = _force_values(outcome, potential)
+        further = {"potential": potential}
+        store.properties.insert_if_absent(
+            engine_property(document, name, value, engine, activity_id=activity_id, further=further)
+            for name, value in compared.items()
+        )
+        values |= compared
     return Computed(identifier, outcome.structure, values, core_hours=outcome.core_hours)
 
 
@@ -183,6 +199,26 @@ def _values(start: Structure, outcome: Outcome) -> dict[str, float]:
     if outcome.magnetization is not None:
         values["magnetization"] = outcome.magnetization
     return values
+
+
+def _force_values(outcome: Outcome, potential: str) -> dict[str, float]:
+    """Return how a potential's forces and stresses differ from an engine's along its relaxation."""
+    from genmat.models.calculation import calculate
+    from genmat.validation.deviation import force_deviation
+    from genmat.validation.engine import Frame
+    from workflows.further import potential_model
+
+    structures = [frame.structure for frame in outcome.path]
+    found = calculate(structures, model=potential_model(potential))
+    frames = [Frame(s, c.forces, c.stress) for s, c in zip(structures, found, strict=True)]
+    change = force_deviation(outcome.path, frames)
+    values = {
+        "potential_force_mae": change.force_mae,
+        "potential_stress_mae": change.stress_mae,
+        "potential_force_slope": change.force_slope,
+        "potential_stress_slope": change.stress_slope,
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _keep(folder: Path, target: Path) -> None:

@@ -82,6 +82,7 @@ def validate_job(activity_id: str) -> dict[str, Any]:
             max_seconds=asked.max_hours_each * SECONDS_PER_HOUR,
             keep=Settings.load().dft_folder,
             activity_id=activity_id,
+            potential=None if work.activity.stage == COMPETE else work.campaign.screen.potential,
         )
         if computed.failure is None:
             work.generated.add(computed.structure_id)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
+
+    from genmat.validation.engine import Frame
 
 BOND_FACTOR = 1.25
 """Two atoms are bonded if closer than this times the sum of their covalent radii (dimensionless)."""
 LONGEST_BOND = 4.0
 """Cut-off of the neighbour search, Å."""
+
+
+LEAST_FORCE_CHANGE = 0.05
+"""Change of a force on the way of a relaxation from which its slope is told, eV/Å."""
+LEAST_STRESS_CHANGE = 0.3
+"""The same of a stress, GPa."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,58 @@ def geometry_deviation(start: Structure, relaxed: Structure) -> GeometryDeviatio
     before, after = _coordination(start), _coordination(relaxed)
     changed = sum(left != right for left, right in zip(before, after, strict=True)) / len(before)
     return GeometryDeviation(rmsd, relaxed.volume / start.volume - 1.0, float(np.abs(lengths - 1.0).max()), changed)
+
+
+@dataclass(frozen=True, slots=True)
+class ForceDeviation:
+    """How forces and stresses of a potential differ from those of first principles at the same geometries.
+
+    Parameters
+    ----------
+    force_mae, stress_mae
+        Mean absolute difference of the components, eV/Å and GPa, where first principles relaxed to.
+    force_slope, stress_slope
+        Softening: how much a component changes on the way of the relaxation by the potential, over how much it does by
+        first principles (dimensionless, 1 is right, less is too soft); ``None`` where it hardly changes.
+    """
+
+    force_mae: float
+    stress_mae: float
+    force_slope: float | None
+    stress_slope: float | None
+
+
+def force_deviation(exact: Sequence[Frame], potential: Sequence[Frame]) -> ForceDeviation:
+    """Return the deviation of a potential along a relaxation.
+
+    With the change ΔF from the first to the last geometry of first principles (e) and of the potential (p),
+
+        slope = Σ ΔF_p ΔF_e / Σ ΔF_e²
+
+    over the components: changes, so that a constant shift between the minima of the two plays no part.
+
+    Parameters
+    ----------
+    exact, potential
+        First and last geometry by each, in one order.
+    """
+    import numpy as np
+
+    return ForceDeviation(
+        float(np.abs(potential[-1].forces - exact[-1].forces).mean()),
+        float(np.abs(potential[-1].stress - exact[-1].stress).mean()),
+        _slope([frame.forces for frame in exact], [frame.forces for frame in potential], LEAST_FORCE_CHANGE),
+        _slope([frame.stress for frame in exact], [frame.stress for frame in potential], LEAST_STRESS_CHANGE),
+    )
+
+
+def _slope(exact: Sequence[NDArray[Any]], potential: Sequence[NDArray[Any]], least: float) -> float | None:
+    import numpy as np
+
+    change = exact[-1] - exact[0]
+    if np.abs(change).max() < least:
+        return None
+    return float(((potential[-1] - potential[0]) * change).sum() / (change**2).sum())
 
 
 def _coordination(structure: Structure) -> list[int]:

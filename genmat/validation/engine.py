@@ -40,6 +40,26 @@ class Failure(StrEnum):
     TRUNCATED_OUTPUT = "truncated_output"
     STALE_OUTPUT = "stale_output"
     DISK_FULL = "disk_full"
+    NOT_CORRECTABLE = "not_correctable"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One geometry of a relaxation with what an engine, or a potential, says there.
+
+    Parameters
+    ----------
+    structure
+        The geometry.
+    forces
+        eV/Å, shape (n, 3).
+    stress
+        GPa, positive under tension, shape (3, 3).
+    """
+
+    structure: Structure
+    forces: NDArray[float]  # type: ignore[type-var]
+    stress: NDArray[float]  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,8 @@ class Outcome:
         Ionic steps.
     wall_seconds, cores
         What it took.
+    path
+        First and last geometry of the relaxation, evaluated alike; empty where the engine keeps none.
     """
 
     failure: Failure | None
@@ -81,6 +103,7 @@ class Outcome:
     n_steps: int = 0
     wall_seconds: float = 0.0
     cores: int = 1
+    path: tuple[Frame, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a success without its numbers: nothing half-read may count as converged.

@@ -50,6 +50,11 @@ def test_strained_salt_returns_to_its_lattice_constant(gpaw, relaxed_salt):
     assert cubic_constant(relaxed_salt.structure) == pytest.approx(PBE_SALT, rel=0.01)
     assert 4.5 < relaxed_salt.band_gap < 5.5  # PBE: about 5.0 eV
     assert relaxed_salt.n_steps > 0
+    first, last = relaxed_salt.path
+    assert first.structure.volume == pytest.approx((5.64 * 1.03) ** 3 / 4)
+    assert last.structure.volume == pytest.approx(relaxed_salt.structure.volume)
+    assert abs(last.stress).max() < gpaw.settings.smax < abs(first.stress).max()
+    assert first.stress[0, 0] > 0  # stretched: under tension
 
 
 @pytest.mark.dft
@@ -107,6 +112,7 @@ def test_outcome_cut_at_every_twentieth_is_never_converged(tmp_path):
             "band_gap": 5.0,
             "magnetization": None,
             "n_steps": 2,
+            "path": [],
             "forces": [[0, 0, 0], [0, 0, 0]],
             "lattice": rocksalt().lattice.matrix.tolist(),
             "frac_coords": rocksalt().frac_coords.tolist(),

@@ -19,7 +19,7 @@ from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError
 from genmat.ids import stable_id
 from genmat.validation.chemistry import hubbard_metals, initial_moments
-from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
+from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Frame, Outcome
 from genmat.validation.process import last_line, run_group
 from genmat.validation.symmetry import symmetrized
 
@@ -269,7 +269,8 @@ def read_outcome(path: Path, *, key: str, structure: Structure, wall_seconds: fl
             return failed(Failure(found["failure"]), found["detail"])
         import numpy as np
 
-        relaxed = Crystal(found["lattice"], [site.specie for site in structure], found["frac_coords"])
+        species = [site.specie for site in structure]
+        relaxed = Crystal(found["lattice"], species, found["frac_coords"])
         magnetization = found["magnetization"]
         return Outcome(
             None,
@@ -281,6 +282,14 @@ def read_outcome(path: Path, *, key: str, structure: Structure, wall_seconds: fl
             magnetization=None if magnetization is None else float(magnetization),
             n_steps=int(found["n_steps"]),
             wall_seconds=wall_seconds,
+            path=tuple(
+                Frame(
+                    Crystal(part["lattice"], species, part["frac_coords"]),
+                    np.asarray(part["forces"], dtype=np.float64).reshape(len(relaxed), 3),
+                    np.asarray(part["stress"], dtype=np.float64).reshape(3, 3),
+                )
+                for part in found["path"]
+            ),
         )
     except (ValueError, KeyError, TypeError, InputError) as err:
         return failed(Failure.TRUNCATED_OUTPUT, f"{path.name} is incomplete ({type(err).__name__})")

@@ -87,7 +87,8 @@ def calculate(job: dict[str, Any], log: Path) -> dict[str, Any]:
 
     try:
         atoms.calc = calculator(job["relax_density"])
-        n_steps = _relax(atoms, job, fmax, stress)
+        path: list[dict[str, Any]] = []
+        n_steps = _relax(atoms, job, fmax, stress, path)
         # One band above the filled ones is converged too, for the gap; those above it carry its error.
         moment = abs(atoms.calc.get_magnetic_moment()) if is_magnetic else 0.0
         filled = math.ceil((atoms.calc.get_number_of_electrons() + moment) / 2 - 1e-6)
@@ -101,6 +102,7 @@ def calculate(job: dict[str, Any], log: Path) -> dict[str, Any]:
             "band_gap": _band_gap(atoms.calc),
             "magnetization": float(atoms.calc.get_magnetic_moment()) if is_magnetic else None,
             "n_steps": n_steps,
+            "path": [path[0], path[-1]],
             "lattice": atoms.cell.array.tolist(),
             "frac_coords": atoms.get_scaled_positions(wrap=False).tolist(),
         }
@@ -109,7 +111,8 @@ def calculate(job: dict[str, Any], log: Path) -> dict[str, Any]:
     return outcome
 
 
-def _relax(atoms: Any, job: dict[str, Any], fmax: Any, stress: Any) -> int:
+def _relax(atoms: Any, job: dict[str, Any], fmax: Any, stress: Any, path: list[dict[str, Any]]) -> int:
+    """Relax atoms and cell; ``path`` gets every geometry with its forces and stress."""
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
 
@@ -117,6 +120,14 @@ def _relax(atoms: Any, job: dict[str, Any], fmax: Any, stress: Any) -> int:
     optimizer: Any = BFGS(FrechetCellFilter(atoms), logfile=None)  # type: ignore[arg-type]
     steps = 0
     for steps, _ in enumerate(optimizer.irun(fmax=0.0, steps=job["max_steps"])):
+        path.append(
+            {
+                "lattice": atoms.cell.array.tolist(),
+                "frac_coords": atoms.get_scaled_positions(wrap=False).tolist(),
+                "forces": atoms.get_forces().tolist(),
+                "stress": (atoms.get_stress(voigt=False) * GPA).tolist(),
+            }
+        )
         if fmax() <= job["fmax"] and stress() <= job["smax"]:
             return steps
         if abs(atoms.get_volume() / volume - 1.0) > LARGEST_VOLUME_CHANGE:
