@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import math
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from workflows.identity import property_id
 from workflows.session import current_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pymatgen.core.structure import Structure
 
@@ -119,7 +121,8 @@ def compute(
     max_seconds
         Wall time before it is given up.
     keep
-        Folder that gets the raw files, in a folder called like the result; ``None`` to keep none.
+        Folder that gets the raw files, in a folder called like the result with one of each attempt; an attempt goes
+        on from the last geometry of the one before. ``None`` to keep none.
     activity_id
         Activity that the values are owed to.
     potential
@@ -128,11 +131,9 @@ def compute(
     if (known := stored_computation(store, parent, engine)) is not None:
         return known
     identifier = computed_id(parent, engine)
-    with tempfile.TemporaryDirectory(prefix="genmat-dft-") as scratch:
-        folder = Path(scratch) / "run"
-        outcome = engine.run(structure, folder=folder, max_seconds=max_seconds)
-        if keep is not None and folder.is_dir():
-            _keep(folder, keep / identifier)
+    with _run_folder(None if keep is None else keep / identifier) as folder:
+        start = _last_geometry(folder, structure) or structure
+        outcome = engine.run(start, folder=folder, max_seconds=max_seconds)
     if outcome.failure is not None or outcome.structure is None:
         return Computed(identifier, failure=str(outcome.failure), detail=outcome.detail, core_hours=outcome.core_hours)
     described = describe(outcome.structure)
@@ -221,12 +222,41 @@ def _force_values(outcome: Outcome, potential: str) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _keep(folder: Path, target: Path) -> None:
+@contextmanager
+def _run_folder(kept: Path | None) -> Iterator[Path]:
+    """Yield the folder of one attempt: a further one of those that are kept, or one that vanishes."""
+    if kept is None:
+        with tempfile.TemporaryDirectory(prefix="genmat-dft-") as scratch:
+            yield Path(scratch) / "run"
+        return
     try:
-        shutil.copytree(folder, target, dirs_exist_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
+        # mkdir decides between processes that compute the same: each has an attempt of its own.
+        number = next(number for number in count(len(_attempts(kept)) + 1) if _is_made(kept / f"attempt-{number}"))
     except OSError as err:
-        msg = f"raw files of a calculation cannot be kept in {target}: {err.strerror or err}; free space"
+        msg = f"raw files of a calculation cannot be kept in {kept}: {err.strerror or err}; free space"
         raise StorageError(msg) from err
+    yield kept / f"attempt-{number}"
+
+
+def _attempts(kept: Path) -> list[Path]:
+    return sorted(kept.glob("attempt-*"), key=lambda path: path.stat().st_mtime)
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _last_geometry(folder: Path, structure: Structure) -> Structure | None:
+    """Return where the attempts before this one got to, the latest first."""
+    from genmat.validation.restart import last_geometry
+
+    earlier = [path for path in reversed(_attempts(folder.parent)) if path != folder]
+    return next((found for path in earlier if (found := last_geometry(path, structure)) is not None), None)
 
 
 def competing_ids(composition: Any) -> list[str]:
@@ -262,7 +292,10 @@ def phase_structure(material_id: str) -> Structure:
 
 
 def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str]) -> dict[str, Competitor]:
-    """Return those of some phases whose energy by an engine is known: in the database, or shipped."""
+    """Return those of some phases whose energy on an engine's scale is known: shipped, labelled or in the database.
+
+    A reference has labels of an engine's scale where its energies are the Materials Project's, corrected by MP2020.
+    """
     from genmat.validation.competing import Competitor, shipped_competitors
 
     wanted = sorted(set(material_ids))
@@ -270,10 +303,12 @@ def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str])
     shipped = shipped_competitors(scale)
     known = {name: shipped[name] for name in wanted if name in shipped}
     reference = current_reference()
-    formulas = dict(zip(reference.material_ids, reference.formulas, strict=True))
+    rows = {name: row for row, name in enumerate(reference.material_ids)}
     for name in wanted:
+        if reference.scale == scale and not math.isnan(energy := float(reference.energies[rows[name]])):
+            known[name] = Competitor(name, reference.formulas[rows[name]], energy, scale)
         if name not in known and (stored := stored_computation(store, name, engine)) is not None:
-            known[name] = Competitor(name, formulas[name], stored.values["energy_per_atom"], scale)
+            known[name] = Competitor(name, reference.formulas[rows[name]], stored.values["energy_per_atom"], scale)
     return known
 
 

@@ -253,9 +253,9 @@ class Screen(CampaignModel):
 class Validation(CampaignModel):
     """Which survivors are computed from first principles, and by what."""
 
-    engine: Literal["gpaw", "vasp"] = Field(
+    engine: Literal["gpaw", "vasp", "vasp-r2scan"] = Field(
         default="gpaw",
-        description="Program that computes: gpaw (open, one core a structure) or vasp (through atomate2).",
+        description="What computes: gpaw (open, one core a structure), vasp (atomate2; PBE+U) or vasp-r2scan.",
     )
     top: Annotated[Count, Field(le=10_000)] = Field(
         default=3, description="Candidates in each round: the best, with at most two of one chemical system."

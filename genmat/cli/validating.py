@@ -26,7 +26,7 @@ def validate(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="CIF files, or folders of them.", metavar="CIF…")],
     *,
-    engine: Annotated[str, typer.Option(help="Program that computes: gpaw or vasp.")] = "gpaw",
+    engine: Annotated[str, typer.Option(help="What computes: gpaw, vasp (PBE+U) or vasp-r2scan.")] = "gpaw",
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Structures side by side; default: one a core.")
     ] = None,

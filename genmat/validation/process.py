@@ -1,24 +1,28 @@
-"""A program in a process group of its own: ended whole, whatever it started."""
+"""A program below a guard of its own: ended whole, whatever it started and whoever is killed."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmat.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
-GRACE_SECONDS = 2.0
-"""Time between asking a group to end and killing it."""
+GUARD = Path(__file__).with_name("guard.py")
+GRACE_SECONDS = 4.0
+"""Time between asking a group to end and killing it; the guard needs less to end what left the group."""
 _TAIL = 4000
+_ROOM = 16 * 1024
+"""What is left of a disk that counts as full, bytes."""
 _POLL_SECONDS = 0.05
 
 
@@ -34,7 +38,9 @@ class Ended:
 def run_group(
     command: Sequence[str], *, folder: Path, max_seconds: float, environment: Mapping[str, str], log: str
 ) -> Ended:
-    """Run a program to its end or until its time is over; no process of its group survives either.
+    """Run a program to its end or until its time is over; nothing that it started survives either.
+
+    Nor does it survive this process: where that is killed, the guard ends the program.
 
     Parameters
     ----------
@@ -57,7 +63,7 @@ def run_group(
     started = time.monotonic()
     with (folder / log).open("wb") as file:
         process = subprocess.Popen(
-            list(command),
+            [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -106,6 +112,15 @@ def end_group(group: int) -> None:
             os.killpg(group, 0)  # raises once nobody is left
             time.sleep(_POLL_SECONDS)
         os.killpg(group, signal.SIGKILL)
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk of a folder has no room: a program that could not write may not have been able to say so."""
+    try:
+        state = os.statvfs(folder)
+    except OSError:
+        return False
+    return state.f_bavail * state.f_frsize < _ROOM
 
 
 def last_line(text: str) -> str:

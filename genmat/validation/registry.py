@@ -9,7 +9,7 @@ from genmat.errors import EngineError, did_you_mean
 if TYPE_CHECKING:
     from genmat.validation.engine import Engine
 
-ENGINES = ("gpaw", "vasp")
+ENGINES = ("gpaw", "vasp", "vasp-r2scan")
 
 
 def get_engine(name: str) -> Engine:
@@ -24,10 +24,10 @@ def get_engine(name: str) -> Engine:
         from genmat.validation.gpaw import Gpaw
 
         return Gpaw()
-    if name == "vasp":
+    if name in {"vasp", "vasp-r2scan"}:
         from genmat.validation.vasp import Vasp
 
-        return Vasp()
+        return Vasp("PBE" if name == "vasp" else "r2SCAN")
     hint = did_you_mean(name, ENGINES) or f" Engines are: {', '.join(ENGINES)}"
     msg = f"unknown engine {name!r}.{hint}"
     raise EngineError(msg)

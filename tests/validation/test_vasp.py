@@ -13,10 +13,11 @@ import pytest
 
 from genmat.errors import EngineError, InputError
 from genmat.validation.engine import Failure
+from genmat.validation.registry import get_engine
 from genmat.validation.vasp import Vasp, engine
 from genmat.validation.vasp.outputs import read_run
 
-from .conftest import rocksalt, silicon
+from .conftest import crystal, rocksalt, silicon
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +60,50 @@ def test_static_calculation_with_hubbard_u_is_read_with_its_moment(runs):
     assert outcome.magnetization == pytest.approx(2.0, abs=0.01)
 
 
-def test_reading_a_finished_run_takes_less_than_a_second(runs):
+def test_reading_a_finished_run_of_45_megabytes_takes_less_than_a_second(runs):
     read_run(runs / "vasp_mp_run1")  # imports
     start = time.process_time()
-    read_run(runs / "vasp_mp_run1")
+    assert read_run(runs / "metallic").failure is None
     assert time.process_time() - start < 1.0
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["metallic", "nonmetallic", "vasp_mp_run1"])
+def test_what_is_read_of_a_run_is_what_pymatgen_reads_of_all_of_it(runs, name):
+    from pymatgen.io.vasp.outputs import Vasprun
+
+    whole = Vasprun(str(runs / name / "vasprun.xml.gz"), parse_dos=True, parse_potcar_file=False)
+    outcome = read_run(runs / name)
+    assert outcome.energy == float(whole.final_energy)
+    assert outcome.structure == whole.final_structure
+    assert outcome.band_gap == float(whole.eigenvalue_band_properties[0])
+    assert outcome.n_steps == len(whole.ionic_steps)
+    assert outcome.forces.tolist() == [list(row) for row in whole.ionic_steps[-1]["forces"]]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["nonmetallic", "vasp_mp_run1"])
+def test_corrected_energy_is_that_of_pymatgens_processed_entry(runs, name):
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+    from pymatgen.io.vasp.outputs import Vasprun
+
+    whole = Vasprun(str(runs / name / "vasprun.xml.gz"), parse_potcar_file=False)
+    entry = MaterialsProject2020Compatibility().process_entry(whole.get_computed_entry(entry_id=name), inplace=False)
+    outcome = read_run(runs / name, is_corrected=True)
+    assert outcome.energy == pytest.approx(entry.energy, abs=1e-9)
+    assert outcome.energy - read_run(runs / name).energy == pytest.approx(entry.correction, abs=1e-9)
+
+
+def test_oxide_with_hubbard_u_gets_both_of_its_corrections_once(runs):
+    raw, corrected = (read_run(runs / "vasp_mp_run1", is_corrected=flag).energy for flag in (False, True))
+    assert corrected - raw == pytest.approx(-0.687 - 2.541, abs=0.002)  # oxide; Ni with U = 6.2 eV
+
+
+def test_run_of_another_functional_than_mp2020s_is_not_corrected(runs):
+    assert read_run(runs / "metallic").failure is None
+    outcome = read_run(runs / "metallic", is_corrected=True)
+    assert outcome.failure is Failure.NOT_CORRECTABLE
+    assert "MP2020 does not fit this run" in outcome.detail
 
 
 def test_inputs_without_outputs_are_no_result(runs):
@@ -174,7 +214,9 @@ def test_command_that_does_not_exist_and_missing_potcars_are_told(monkeypatch, t
 def test_scales_of_the_functionals_differ_and_unknown_ones_are_told():
     assert Vasp("PBE").scale != Vasp("r2SCAN").scale
     assert Vasp("r2SCAN").fidelity == "dft:r2scan:vasp"
-    assert {Vasp(name).scale.correction for name in ("PBE", "r2SCAN")} == {"none"}
+    assert (Vasp("PBE").scale.correction, Vasp("r2SCAN").scale.correction) == ("MP2020", "none")
+    assert get_engine("vasp-r2scan") == Vasp("r2SCAN")
+    assert get_engine("vasp-r2scan").name == "vasp-r2scan"
     with pytest.raises(InputError, match=r"unknown functional 'r2scan'\. Functionals are: PBE, r2SCAN"):
         Vasp("r2scan")
 
@@ -264,5 +306,20 @@ def test_flow_that_cannot_start_without_potcars_is_a_reason(tmp_path, monkeypatc
     monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
     monkeypatch.setenv("ATOMATE2_VASP_CMD", "false")
     outcome = Vasp().run(rocksalt(), folder=tmp_path / "run", max_seconds=600)
-    assert outcome.failure is Failure.CRASHED
-    assert "POTCAR" in outcome.detail
+    assert outcome.failure is Failure.UNSUPPORTED_ELEMENT
+    assert outcome.detail == "PMG_VASP_PSP_DIR holds no POTCAR Na_pv of the set PBE"
+
+
+@pytest.mark.parametrize(
+    ("structure", "failure", "detail"),
+    [
+        (rocksalt() * (5, 5, 4), Failure.TOO_COSTLY, "200 atoms in the cell, at most 100 are computed by vasp"),
+        (crystal("Pm-3m", 3.35, ["Po"], [[0, 0, 0]]), Failure.UNSUPPORTED_ELEMENT, "PBE inputs name no PAW data of Po"),
+        (crystal("Pm-3m", 0.5, ["H"], [[0, 0, 0]]), Failure.TOO_COSTLY, "k-points, at most 20000 are computed"),
+    ],
+)
+def test_crystal_that_vasp_cannot_compute_is_a_reason_before_anything_runs(tmp_path, structure, failure, detail):
+    outcome = Vasp().run(structure, folder=tmp_path / "run", max_seconds=60)
+    assert outcome.failure is failure
+    assert detail in outcome.detail
+    assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ from genmat.errors import EngineError, InputError
 from genmat.ids import stable_id
 from genmat.validation.chemistry import hubbard_metals, initial_moments
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Frame, Outcome
-from genmat.validation.process import last_line, run_group
+from genmat.validation.process import is_full, last_line, run_group
 from genmat.validation.symmetry import symmetrized
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Gpaw:
             detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
             return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds)
         if ended.code != 0:
-            full = "No space left on device" in ended.said or "Disk quota exceeded" in ended.said
+            full = "No space left on device" in ended.said or "Disk quota exceeded" in ended.said or is_full(folder)
             failure = Failure.DISK_FULL if full else Failure.CRASHED
             detail = f"exit code {ended.code}: {last_line(ended.said)}"
             return Outcome(failure, detail, wall_seconds=ended.seconds)

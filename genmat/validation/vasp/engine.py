@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError, did_you_mean
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
-from genmat.validation.process import last_line, run_group
+from genmat.validation.process import is_full, last_line, run_group
 from genmat.validation.vasp.outputs import read_run
 
 if TYPE_CHECKING:
@@ -35,6 +37,12 @@ VALENCE_EXPECTED = 8
 """Valence electrons an atom: the real number stands in the POTCAR, which a login node may not have."""
 SAFE_SHARE = 0.95
 """Share of the wall time after which custodian asks VASP to stop and write what it has."""
+MAX_KPOINTS = 20_000
+"""k-points of the largest mesh, before symmetry: only cells that are no crystal ask for more."""
+RECIPROCAL_DENSITY = 64
+"""Of the Materials Project's mesh, k-points per Å^-3."""
+_FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
+_NO_POTCAR = re.compile(r"do not have the right POTCAR with functional='(\S+)' and symbol='(\S+)'")
 _DOCS = "see docs/validation.md"
 
 
@@ -58,8 +66,6 @@ class Vasp:
     functional: str = "PBE"
     max_atoms: int = 100
 
-    name = "vasp"
-
     def __post_init__(self) -> None:
         """Check the functional."""
         if self.functional not in FUNCTIONALS:
@@ -68,15 +74,20 @@ class Vasp:
             raise InputError(msg)
 
     @property
+    def name(self) -> str:
+        """``vasp`` or ``vasp-r2scan``."""
+        return "vasp" if self.functional == "PBE" else f"vasp-{self.functional.lower()}"
+
+    @property
     def fidelity(self) -> str:
         """``dft:pbe:vasp`` or ``dft:r2scan:vasp``."""
         return f"dft:{self.functional.lower()}:vasp"
 
     @property
     def scale(self) -> EnergyScale:
-        """Raw energies: MP2020's corrections belong to PBE alone, and are never put on r2SCAN."""
+        """That of the Materials Project's PBE(+U) labels; r2SCAN has its own, and MP2020 is never put on it."""
         if self.functional == "PBE":
-            return EnergyScale("vasp", "PBE", "MP", "PBE", "none")
+            return EnergyScale("vasp", "PBE", "MP", "PBE", "MP2020")
         return EnergyScale("vasp", "r2SCAN", "none", "PBE_54", "none")
 
     @property
@@ -105,8 +116,21 @@ class Vasp:
 
     def refusal(self, structure: Structure) -> str | None:
         """Return why a crystal is not computed."""
+        found = self._refusal(structure)
+        return None if found is None else found[1]
+
+    def _refusal(self, structure: Structure) -> tuple[Failure, str] | None:
         if len(structure) > self.max_atoms:
-            return f"{len(structure)} atoms in the cell, at most {self.max_atoms} are computed by vasp"
+            detail = f"{len(structure)} atoms in the cell, at most {self.max_atoms} are computed by {self.name}"
+            return Failure.TOO_COSTLY, detail
+        known = _elements(self.functional)
+        if missing := sorted({site.specie.symbol for site in structure} - known):
+            detail = f"the Materials Project's {self.functional} inputs name no PAW data of {', '.join(missing)}"
+            return Failure.UNSUPPORTED_ELEMENT, detail
+        if (n_kpoints := _kpoints(structure)) > MAX_KPOINTS:
+            lengths = " x ".join(f"{length:.3g}" for length in structure.lattice.abc)
+            detail = f"a cell of {lengths} Å asks for {n_kpoints} k-points, at most {MAX_KPOINTS} are computed"
+            return Failure.TOO_COSTLY, detail
         return None
 
     def estimate(self, structure: Structure) -> float:
@@ -121,8 +145,8 @@ class Vasp:
 
     def run(self, structure: Structure, *, folder: Path, max_seconds: float) -> Outcome:
         """Run the flow in a process group of its own and read its last job."""
-        if (refusal := self.refusal(structure)) is not None:
-            return Outcome(Failure.TOO_COSTLY, refusal)
+        if (refusal := self._refusal(structure)) is not None:
+            return Outcome(*refusal)
         started = time.time()
         job = {
             "structure": structure.as_dict(),
@@ -150,20 +174,41 @@ class Vasp:
             return _why(folder, ended.said, started, ended.seconds)
         try:
             folders = json.loads((folder / "folders.json").read_text(encoding="utf-8"))
-            return read_run(Path(folders[-1]), structure=structure, started_at=started)
+            corrected = self.scale.correction == "MP2020"
+            return read_run(Path(folders[-1]), structure=structure, started_at=started, is_corrected=corrected)
         except (OSError, ValueError, IndexError):
             return Outcome(Failure.NO_OUTPUT, "the flow ended without naming its folders", wall_seconds=ended.seconds)
 
 
 def _why(folder: Path, said: str, started: float, seconds: float) -> Outcome:
     """Return why a flow stopped: what its last job left, or else what it printed."""
-    if "No space left on device" in said:
-        return Outcome(Failure.DISK_FULL, last_line(said), wall_seconds=seconds)
+    if full := next((line for line in reversed(said.splitlines()) if _FULL.search(line)), None):
+        return Outcome(Failure.DISK_FULL, full.strip(), wall_seconds=seconds)
+    if is_full(folder):
+        return Outcome(Failure.DISK_FULL, f"no space left on the disk of {folder}", wall_seconds=seconds)
+    if missing := _NO_POTCAR.search(said):
+        detail = f"PMG_VASP_PSP_DIR holds no POTCAR {missing[2]} of the set {missing[1]}"
+        return Outcome(Failure.UNSUPPORTED_ELEMENT, detail, wall_seconds=seconds)
     jobs = sorted(path for path in folder.glob("job_*") if path.is_dir())
     found = read_run(jobs[-1], started_at=started) if jobs else None
     if found is not None and found.failure not in {None, Failure.NO_OUTPUT}:
         return Outcome(found.failure, found.detail, wall_seconds=seconds)
     return Outcome(Failure.CRASHED, last_line(said), wall_seconds=seconds)
+
+
+@lru_cache(maxsize=2)
+def _elements(functional: str) -> frozenset[str]:
+    """Return the elements that the Materials Project's inputs name PAW data for."""
+    from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet
+
+    return frozenset((MPRelaxSet if functional == "PBE" else MPScanRelaxSet).CONFIG["POTCAR"])
+
+
+def _kpoints(structure: Structure) -> int:
+    from pymatgen.io.vasp.inputs import Kpoints
+
+    (mesh,) = Kpoints.automatic_density_by_vol(structure, RECIPROCAL_DENSITY).kpts
+    return math.prod(mesh)
 
 
 @lru_cache(maxsize=1)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import tempfile
 import warnings
 import zlib
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genmat.errors import InputError
 from genmat.validation.engine import Failure, Outcome
+from genmat.validation.vasp.correction import mp2020_correction
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pymatgen.core.structure import Structure
     from pymatgen.io.vasp.outputs import Vasprun
 
@@ -23,6 +26,8 @@ KBAR_PER_GPA = 10.0
 _TAIL = 200_000
 _FREE_ENERGY = re.compile(r"free\s+energy\s+TOTEN\s*=\s*([-+.\dEe]+)")
 _WALL_TIME = re.compile(r"Elapsed time \(sec\):\s*([.\d]+)")
+_UNREAD = (b"projected", b"dos")
+"""Elements of vasprun.xml that no outcome needs, and that are nine tenths of it and of the time to parse it."""
 _CORES = re.compile(r"running on\s+(\d+) total cores|running\s+(\d+) mpi-ranks")
 
 
@@ -36,7 +41,9 @@ class _NoResultError(Exception):
         self.failure = failure
 
 
-def read_run(folder: Path, *, structure: Structure | None = None, started_at: float | None = None) -> Outcome:
+def read_run(
+    folder: Path, *, structure: Structure | None = None, started_at: float | None = None, is_corrected: bool = False
+) -> Outcome:
     """Return the outcome of the run in a folder; files may be gzipped.
 
     Parameters
@@ -47,13 +54,19 @@ def read_run(folder: Path, *, structure: Structure | None = None, started_at: fl
         What was asked for; a run of another composition is stale.
     started_at
         Time before which no output can have been written, seconds since 1970; ``None`` to trust the folder.
+    is_corrected
+        Whether MP2020's corrections are added to the raw energy.
     """
     try:
         _check_custodian(folder)
         for name in ("vasprun.xml", "OUTCAR"):
             _check_file(folder, name, started_at)
         log = _outcar(folder)
-        return _outcome(_vasprun(folder), log, structure)
+        run = _vasprun(folder)
+        outcome = _outcome(run, log, structure)
+        return replace(outcome, energy=outcome.energy + mp2020_correction(run)) if is_corrected else outcome
+    except InputError as err:
+        return Outcome(Failure.NOT_CORRECTABLE, str(err))
     except _NoResultError as err:
         return Outcome(err.failure, str(err))
 
@@ -62,12 +75,26 @@ def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _read(path: Path, *, tail: int | None = None) -> str:
+def _content(path: Path) -> bytes:
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as err:
         raise _NoResultError(Failure.TRUNCATED_OUTPUT, f"{path.name} cannot be read: {err}") from err
-    return (content if tail is None else content[-tail:]).decode("utf-8", errors="replace")
+
+
+def _read(path: Path) -> str:
+    return _content(path).decode("utf-8", errors="replace")
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file holds nothing; of a gzipped one a single byte is unpacked."""
+    if path.suffix != ".gz":
+        return path.stat().st_size == 0
+    try:
+        with gzip.open(path) as file:
+            return not file.read(1)
+    except (OSError, EOFError, zlib.error):
+        return False  # told as cut when it is read
 
 
 def _check_custodian(folder: Path) -> None:
@@ -98,7 +125,7 @@ def _check_file(folder: Path, name: str, started_at: float | None) -> None:
     path = _find(folder, name)
     if path is None:
         raise _NoResultError(Failure.NO_OUTPUT, f"{name} is missing")
-    if path.stat().st_size == 0 or (path.suffix == ".gz" and not _read(path)):
+    if _is_empty(path):
         raise _NoResultError(Failure.EMPTY_OUTPUT, f"{name} is empty")
     if started_at is not None and path.stat().st_mtime < started_at - 1.0:
         age = started_at - path.stat().st_mtime
@@ -117,23 +144,31 @@ def _vasprun(folder: Path) -> Vasprun:
     from pymatgen.io.vasp.outputs import Vasprun
 
     path = _find(folder, "vasprun.xml")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Vasprun(str(path), parse_dos=False, parse_potcar_file=False, parse_projected_eigen=False)
-    except (
-        SyntaxError,
-        EOFError,
-        OSError,
-        zlib.error,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        TypeError,
-    ) as err:
-        detail = f"vasprun.xml is incomplete ({type(err).__name__}: {' '.join(str(err).split())[:80]})"
-        raise _NoResultError(Failure.TRUNCATED_OUTPUT, detail) from err
+    content = b"" if path is None else _without(_content(path), *_UNREAD)
+    with tempfile.TemporaryDirectory(prefix="genmat-vasprun-") as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read = Path(scratch) / "vasprun.xml"
+        try:
+            read.write_bytes(content)
+        except OSError as err:
+            raise _NoResultError(Failure.DISK_FULL, f"vasprun.xml cannot be unpacked: {err.strerror or err}") from err
+        try:
+            return Vasprun(str(read), parse_dos=False, parse_potcar_file=False, parse_projected_eigen=False)
+        except _DAMAGE as err:
+            detail = f"vasprun.xml is incomplete ({type(err).__name__}: {' '.join(str(err).split())[:80]})"
+            raise _NoResultError(Failure.TRUNCATED_OUTPUT, detail) from err
+
+
+def _without(content: bytes, *names: bytes) -> bytes:
+    """Return XML without the elements of some names; one that has no end stays, for the parser to find."""
+    for name in names:
+        start, end = b"<" + name + b">", b"</" + name + b">"
+        kept, at = [], 0
+        while (opened := content.find(start, at)) >= 0 and (closed := content.find(end, opened)) >= 0:
+            kept.append(content[at:opened])
+            at = closed + len(end)
+        content = b"".join([*kept, content[at:]])
+    return content
 
 
 def _outcome(run: Vasprun, log: str, asked: Structure | None) -> Outcome:
