@@ -180,6 +180,7 @@ def _rounds(document: CampaignDocument) -> Iterator[RoundRecord]:
             n_added=added.get(state.round, 0),
             definition=SsunDefinition(**ssun["definition"]) if "definition" in ssun else None,
             ssun={key: (int(part["successes"]), int(part["total"])) for key, part in proportions.items()},
+            engine_ssun=ssun.get("validation") or {},
             element_weights={str(symbol): float(weight) for symbol, weight in weights.items()},
             finished_at=state.finished_at,
         )

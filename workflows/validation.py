@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, VerdictRecord, utc_now
 from genmat.energy import EnergyScale
 from genmat.errors import EngineError, GenmatError
+from genmat.screening.ssun import Audit, engine_ssun
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate
-from genmat.validation.selection import Option, Selection, select
+from genmat.validation.selection import Option, Selection, Why, select
 from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
 from workflows.computation import (
     Computed,
@@ -165,9 +167,12 @@ def close_validation(store: Store, campaign: Campaign, asked: Validation, state:
     chosen: Any = selection.parameters["chosen"]
     candidates = store.candidates.get_many(chosen)
     confirmed = 0
+    audited: Counter[str] = Counter()
     for key, candidate in candidates.items():
         verdict = _verdict(store, engine, asked, campaign, candidate, str(chosen[key]))
         confirmed += verdict.passed
+        if chosen[key] == Why.AUDIT:
+            audited[_AUDITED.get(verdict.reason, "failed")] += 1
         fields: dict[str, Any] = {}
         if verdict.reason is not Reason.NOT_CONFIRMED:
             # A calculation that failed says nothing about the crystal.
@@ -186,9 +191,28 @@ def close_validation(store: Store, campaign: Campaign, asked: Validation, state:
     update = {
         "phase": DONE,
         "counts": {**state.counts, "validated": len(candidates), "confirmed": confirmed},
+        "ssun": {**state.ssun, "validation": _engine_ssun(store, campaign, asked, state, audited)},
         "finished_at": utc_now(),
     }
     store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=VALIDATE)
+
+
+_AUDITED = {Reason.OK: "confirmed", Reason.NOT_CONFIRMED: "refuted"}
+
+
+def _engine_ssun(
+    store: Store, campaign: Campaign, asked: Validation, state: RoundState, audited: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the S.S.U.N. of a round by the engine; the audits of earlier rounds speak for the same potential."""
+    counts = Counter(audited)
+    for earlier in store.campaigns.require(campaign.name).rounds:
+        found: Any = earlier.ssun.get("validation")
+        if earlier.round < state.round and found:
+            counts.update(found["audit_of_round"])
+    part: Any = state.ssun["proportions"]
+    found = engine_ssun(int(part["ssun_after"]["successes"]), int(part["ssun_after"]["total"]), Audit(**counts))
+    about = {"engine": asked.engine, "hull_tolerance": asked.hull_tolerance, "audit_of_round": dict(audited)}
+    return {**found.to_dict(), **about}
 
 
 def _accepted(store: Store, name: str, round_number: int) -> list[CandidateDocument]:

@@ -10,6 +10,7 @@ import typer
 from genmat.cli.session import Session, campaign_names, session_of
 from genmat.cli.terminal import console, print_json, print_line, print_table
 from genmat.errors import InputError
+from genmat.screening.ssun import engine_ssun_words
 
 if TYPE_CHECKING:
     from genmat.database.documents import CampaignDocument
@@ -147,7 +148,8 @@ def _ssun(report: dict[str, Any]) -> str | None:
     definition = report.get("definition", {})
     if not proportion:
         return None
-    return (
+    text = (
         f"S.S.U.N. after relaxation: {proportion.get('successes')} of {proportion.get('total')} draws "
         f"(τ {definition.get('hull_tolerance')} eV/atom, {definition.get('potential')})"
     )
+    return f"{text}; {engine_ssun_words(found)}" if (found := report.get("validation")) else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,6 +130,8 @@ class RoundRecord:
         What S.S.U.N. means; ``None`` while the round runs.
     ssun
         Successes and draws under each name of :data:`genmat.screening.ssun.CRITERIA`.
+    engine_ssun
+        S.S.U.N. by the engine of the validation, as the round holds it; empty without one.
     element_weights
         Learned log-weights by symbol.
     finished_at
@@ -141,6 +143,7 @@ class RoundRecord:
     n_added: int = 0
     definition: SsunDefinition | None = None
     ssun: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    engine_ssun: Mapping[str, Any] = field(default_factory=dict)
     element_weights: Mapping[str, float] = field(default_factory=dict)
     finished_at: datetime | None = None
 

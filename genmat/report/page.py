@@ -26,7 +26,10 @@ from genmat.report.outcome import (
 from genmat.report.picture import element_colour, svg, turnable
 from genmat.report.scene import scene
 from genmat.report.templating import template_environment
+from genmat.report.validation_figures import compared, parity_figure, residual_figure
+from genmat.screening.ssun import engine_ssun_words
 from genmat.screening.verdict import Reason
+from genmat.validation.summary import Deviation, summarise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +104,8 @@ def render(report: CampaignReport) -> str:
         "ranges": [item for item in report.campaign.target.properties if f"property-{item.name.value}" in plots],
         "definition": next((r.definition for r in reversed(report.rounds) if r.definition is not None), None),
         "glossary": _glossary(report),
+        "deviations": summarise(Deviation.from_values(c.elements, c.validation) for c in compared(report)),
+        "engine_ssun": _engine_ssun(report),
         "scripts": {name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - our own and plotly's
         "script_hashes": [script_hash(text) for text in scripts.values()],
         "style": Markup(read_template("report.css")),  # noqa: S704
@@ -157,7 +162,17 @@ def _plots(report: CampaignReport) -> dict[str, Figure]:
             plots[f"property-{item.name.value}"] = figures.property_figure(report, item)
     for place, system in enumerate(report.systems):
         plots[f"hull-{place}"] = hull_figure(system)
+    plots |= {"parity": parity_figure(report), "residuals": residual_figure(report)}
     return {name: plot for name, plot in plots.items() if plot is not None}
+
+
+def _engine_ssun(report: CampaignReport) -> list[tuple[str, tuple[int, int], str]]:
+    """Return the S.S.U.N. of each validated round by the potential, successes and draws, and by the engine in words."""
+    return [
+        (figures.round_name(entry.number), entry.ssun["ssun_after"], engine_ssun_words(entry.engine_ssun))
+        for entry in report.rounds
+        if entry.engine_ssun and "ssun_after" in entry.ssun
+    ]
 
 
 def _columns(report: CampaignReport, best: list[ReportedCandidate]) -> list[PropertyName]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 CONFIDENCE = 0.95
 """Coverage of the intervals."""
@@ -195,6 +195,81 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     low = 0.0 if successes == 0 else (centre - half) / scale
     high = 1.0 if successes == total else (centre + half) / scale
     return low, high
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an engine says about accepted draws that were chosen at random.
+
+    Parameters
+    ----------
+    confirmed, refuted, failed
+        Draws that are stable by the engine, that are not, and whose calculation failed.
+    """
+
+    confirmed: int = 0
+    refuted: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """Draws of the audit."""
+        return self.confirmed + self.refuted + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSsun:
+    """S.S.U.N. with the stability by an engine, beside a potential's.
+
+    Parameters
+    ----------
+    fraction
+        Estimate for the draws; ``None`` without an audit that came to a result.
+    low, high
+        Ends of its 95 % interval; without an audit, of what is possible.
+    audit
+        What it rests on.
+    """
+
+    fraction: float | None
+    low: float
+    high: float
+    audit: Audit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return fraction, bounds and audit as JSON-serialisable mapping."""
+        return asdict(self)
+
+
+def engine_ssun(successes: int, total: int, audit: Audit) -> EngineSsun:
+    """Return the S.S.U.N. by an engine from that by a potential and the audit of what the potential accepted.
+
+    The share s = successes / total of the potential times the share p of an audit that the engine confirms. The
+    interval is that of p (Wilson) for these draws: s is counted, not sampled. A failed calculation counts as refuted at
+    the lower end and as confirmed at the upper one. What the potential rejected is taken as rejected.
+
+    Parameters
+    ----------
+    successes, total
+        Draws that are S.S.U.N. by the potential, and all.
+    audit
+        Only draws chosen at random: those chosen for their rank are better than the rest.
+    """
+    share = successes / total if total else 0.0
+    told = audit.confirmed + audit.refuted
+    low = wilson_interval(audit.confirmed, audit.total)[0]
+    high = wilson_interval(audit.confirmed + audit.failed, audit.total)[1]
+    return EngineSsun(share * audit.confirmed / told if told else None, share * low, share * high, audit)
+
+
+def engine_ssun_words(found: Mapping[str, Any]) -> str:
+    """Return a stored S.S.U.N. by an engine in words; ``found`` is what a round of a campaign holds of it."""
+    bounds = f"{100 * found['low']:.1f} to {100 * found['high']:.1f} %"
+    size = Audit(**found["audit"]).total
+    if found["fraction"] is None:
+        why = "no audit came to a result" if size else "there was no audit"
+        return f"by {found['engine']} {bounds}: {why}"
+    return f"by {found['engine']} {100 * found['fraction']:.1f} % (95 % interval {bounds}, from an audit of {size})"
 
 
 def outcome_from_verdicts(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from genmat.errors import InputError
 
@@ -58,8 +58,8 @@ class Frame:
     """
 
     structure: Structure
-    forces: NDArray[float]  # type: ignore[type-var]
-    stress: NDArray[float]  # type: ignore[type-var]
+    forces: NDArray[Any]
+    stress: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,11 @@ import pytest
 from scipy.stats import binomtest
 
 from genmat.screening.ssun import (
+    Audit,
     DrawOutcome,
     SsunDefinition,
+    engine_ssun,
+    engine_ssun_words,
     outcome_from_verdicts,
     ssun,
     wilson_interval,
@@ -147,3 +150,31 @@ def test_a_duplicate_is_not_unique_and_otherwise_open():
     outcome = outcome_from_verdicts(verdicts, number_before=62, number_after=None)
     assert outcome.unique is False
     assert outcome.stable is None
+
+
+def test_an_engine_that_confirms_all_of_an_audit_agrees_with_the_potential():
+    found = engine_ssun(30, 100, Audit(confirmed=9))
+    assert (found.fraction, found.high) == pytest.approx((0.3, 0.3))
+    assert found.low == pytest.approx(0.3 * wilson_interval(9, 9)[0])
+
+
+def test_an_engine_that_refutes_half_of_an_audit_halves_the_share():
+    found = engine_ssun(30, 100, Audit(confirmed=4, refuted=4))
+    assert found.fraction == pytest.approx(0.15)
+    assert 0 < found.low < 0.15 < found.high < 0.3
+
+
+def test_failed_calculations_widen_the_interval_and_leave_the_estimate():
+    plain, failed = engine_ssun(30, 100, Audit(4, 4)), engine_ssun(30, 100, Audit(4, 4, failed=3))
+    assert failed.fraction == plain.fraction
+    assert failed.low < plain.low < plain.high < failed.high
+
+
+@pytest.mark.parametrize("audit", [Audit(), Audit(failed=2)])
+def test_without_a_result_nothing_but_the_share_of_the_potential_bounds_it(audit):
+    found = engine_ssun(30, 100, audit)
+    assert found.fraction is None
+    assert found.low == 0.0
+    assert found.high == pytest.approx(0.3)
+    words = engine_ssun_words({**found.to_dict(), "engine": "gpaw"})
+    assert words == f"by gpaw 0.0 to 30.0 %: {'no audit came to a result' if audit.total else 'there was no audit'}"

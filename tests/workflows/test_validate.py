@@ -162,8 +162,9 @@ def test_validated_campaign_run_twice_changes_nothing(finished):
     assert advance(finished, "validated") == []
     assert outcome(finished, "validated") == before
     assert len(Watched.calls) == calls
-    counts = finished.campaigns.require("validated").rounds[0].counts
-    assert counts["validated"] == 1
+    state = finished.campaigns.require("validated").rounds[0]
+    assert state.counts["validated"] == 1
+    assert state.ssun["validation"]["audit_of_round"] == {}
 
 
 @pytest.mark.dft
@@ -171,10 +172,14 @@ def test_validated_campaign_run_twice_changes_nothing(finished):
 def test_calculation_that_fails_leaves_the_candidate_accepted_with_the_reason(coarse, tmp_path, monkeypatch):
     monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Failing(COARSE))
     with Place(tmp_path).open() as store:
-        campaign = parse_campaign(CAMPAIGN.format(name="validated"), source="test")
+        audited = CAMPAIGN.replace("top: 1", "top: 1, audit: 1").format(name="validated")
+        campaign = parse_campaign(audited, source="test")
         create_campaign(store, campaign)
         run_campaign(store, campaign.name, workers=1)
-        ((candidate, verdict),) = judged(store)
+        (candidate, verdict), *_ = judged(store)
+        found = store.campaigns.require("validated").rounds[0].ssun["validation"]
+        assert found["audit"] == {"confirmed": 0, "refuted": 0, "failed": 1}
+        assert found["fraction"] is None
         assert (verdict.passed, verdict.reason) == (False, Reason.VALIDATION_FAILED)
         assert verdict.detail.startswith("walltime: stopped after 86400 s")
         assert candidate.status == "accepted"
