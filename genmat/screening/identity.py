@@ -174,9 +174,19 @@ def _may_replace(left: str, right: str) -> bool:
     return large - small <= SUBSTITUTE_RADIUS * large and difference <= SUBSTITUTE_ELECTRONEGATIVITY
 
 
-def is_same_cell(left: Cell, right: Cell) -> bool:
-    """Return whether two reduced cells are one crystal, with the tolerances of this module."""
-    return is_same(left, right, ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE)
+def is_same_cell(left: Cell, right: Cell, *, compiled: bool = False) -> bool:
+    """Return whether two reduced cells are one crystal, with the tolerances of this module.
+
+    Parameters
+    ----------
+    left, right
+        From :func:`genmat.screening.matching.reduce_cell`.
+    compiled
+        Whether compiled code compares, which pays for thousands of pairs.
+    """
+    return is_same(
+        left, right, ltol=LENGTH_TOLERANCE, stol=SITE_TOLERANCE, angle_tol=ANGLE_TOLERANCE, compiled=compiled
+    )
 
 
 def reduce_structure(structure: Structure) -> Structure:
@@ -216,7 +226,11 @@ class Same:
 
 
 def find_same(
-    crystal: Description, fingerprints: NDArray[np.uint16], describe_other: Callable[[int], Description]
+    crystal: Description,
+    fingerprints: NDArray[np.uint16],
+    describe_other: Callable[[int], Description],
+    *,
+    compiled: bool = False,
 ) -> Same | None:
     """Return which of some crystals of one formula is the given one; ``None`` if none is.
 
@@ -228,6 +242,8 @@ def find_same(
         Of the others, all of the formula of ``crystal``, shape (n, ``SIZE``).
     describe_other
         Gives the description of one of the others; called for those within ``WINDOW`` only, nearest fingerprint first.
+    compiled
+        As in :func:`is_same_cell`.
     """
     differences = fingerprint_difference(fingerprints, crystal.fingerprint)
     order: list[int] = np.argsort(differences, kind="stable").tolist()
@@ -242,7 +258,7 @@ def find_same(
             evidence = _without_geometry(crystal, other, difference=difference)
         elif n_asked < MAX_ASKED:
             n_asked += 1
-            evidence = Evidence.MATCHER if is_same_cell(crystal.cell, other.cell) else None
+            evidence = Evidence.MATCHER if is_same_cell(crystal.cell, other.cell, compiled=compiled) else None
         if evidence is not None:
             return Same(index, evidence, difference)
     return None

@@ -3,15 +3,16 @@
 Two crystals of one formula are the same if, scaled to one volume, some cell of the one has the edges (``ltol``) and
 angles (``angle_tol``) of the other's, and some translation and assignment of atoms brings each within ``stol`` of its
 partner (in units of the cube root of the volume per atom, in the mean of both cells, the mean shift removed). The
-matcher searches cell by cell and translation by translation; here all of them are compared at once.
+matcher searches cell by cell and translation by translation; here all of them are compared at once, or, where many
+pairs are asked about, one by one by compiled code (:mod:`genmat.screening.comparison`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
+from functools import cache, cached_property
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,16 @@ class Cell:
         return np.asarray(_parameters(self.lattice[None])[0])
 
     @cached_property
+    def edges(self) -> tuple[float, ...]:
+        """Edges, shortest first."""
+        return tuple(sorted(self.parameters[:3].tolist()))
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of atoms of each element, shape (n_elements,)."""
+        return np.array([number for _, number in self.kinds], dtype=np.int64)
+
+    @cached_property
     def rare(self) -> tuple[int, int]:
         """First atom and number of atoms of the rarest element."""
         numbers = [number for _, number in self.kinds]
@@ -65,18 +76,19 @@ class Cell:
 def reduce_cell(structure: Structure) -> Cell:
     """Return the reduced cell of an ordered crystal."""
     lattice, points, numbers = _sorted_niggli(structure)
-    if _may_be_smaller(lattice, points, list(numbers.values())):
-        smaller = structure.get_reduced_structure("niggli").get_primitive_structure(TOLERANCE)
-        lattice, points, numbers = _sorted_niggli(smaller)
+    while (smaller := _smaller(lattice, points, list(numbers.values()))) is not None:
+        numbers = {symbol: number * len(smaller[1]) // len(points) for symbol, number in numbers.items()}
+        lattice, points = smaller
+    lattice, points = _niggli(lattice, points)
     length = (abs(float(np.linalg.det(lattice))) / len(points)) ** (1.0 / 3.0)
     return Cell(lattice / length, points, tuple(numbers.items()))
 
 
 def _sorted_niggli(structure: Structure) -> tuple[FloatArray, FloatArray, dict[str, int]]:
     """Return the Niggli cell, coordinates sorted by element, and the number of atoms of each."""
-    symbols = [site.specie.symbol for site in structure]
+    symbols = [next(iter(site.species)).symbol for site in structure]
     numbers = {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))}
-    order = np.argsort(np.array(symbols), kind="stable")
+    order = sorted(range(len(symbols)), key=symbols.__getitem__)
     return *_niggli(structure.lattice.matrix, structure.frac_coords[order]), numbers
 
 
@@ -91,13 +103,13 @@ def _niggli(lattice: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatA
     return np.asarray(reduced), points @ (lattice @ np.linalg.inv(reduced))
 
 
-def _may_be_smaller(lattice: FloatArray, points: FloatArray, numbers: list[int]) -> bool:
-    """Return whether some translation between two atoms of the rarest element maps every atom near one of its kind."""
+def _translations(lattice: FloatArray, points: FloatArray, numbers: list[int]) -> FloatArray:
+    """Return the translations between atoms of the rarest element that map every atom near one of its kind."""
     if math.gcd(*numbers) == 1:
-        return False
+        return np.empty((0, 3))
     starts = np.concatenate([[0], np.cumsum(numbers)])
     rarest = int(np.argmin(numbers))
-    shifts = points[starts[rarest] + 1 : starts[rarest + 1]] - points[starts[rarest]]
+    shifts: FloatArray = points[starts[rarest] + 1 : starts[rarest + 1]] - points[starts[rarest]]
     limit = 2.0 * TOLERANCE / np.linalg.norm(lattice, axis=1)
     for begin, end in pairwise(starts):
         group = points[begin:end]
@@ -106,11 +118,68 @@ def _may_be_smaller(lattice: FloatArray, points: FloatArray, numbers: list[int])
         near = (np.abs(between) <= limit).all(axis=-1).any(axis=-1).all(axis=-1)
         shifts = shifts[near]
         if not len(shifts):
-            return False
-    return True
+            break
+    return shifts
 
 
-def is_same(left: Cell, right: Cell, *, ltol: float, stol: float, angle_tol: float) -> bool:
+def _smaller(lattice: FloatArray, points: FloatArray, numbers: list[int]) -> tuple[FloatArray, FloatArray] | None:
+    """Return the smallest multiple of the translations of a cell, atoms averaged; ``None`` if the cell is primitive."""
+    shifts = _translations(lattice, points, numbers)
+    if not len(shifts):
+        return None
+    shifts = np.concatenate([np.zeros((1, 3)), shifts])
+    limit, repeats = TOLERANCE / np.linalg.norm(lattice, axis=1), math.gcd(*numbers)
+    for size in (size for size in range(2, repeats + 1) if repeats % size == 0):
+        between = _finer_lattices(size)[:, :, None] - shifts
+        between -= np.round(between)
+        present = (np.abs(between) < limit).all(axis=-1).any(axis=-1).all(axis=-1)
+        for basis in _finer_lattices(size)[present]:
+            averaged = _averaged(lattice, points, numbers, basis=basis, size=size)
+            if averaged is not None:
+                return basis @ lattice, averaged
+    return None
+
+
+@cache
+def _finer_lattices(size: int) -> FloatArray:
+    """Return bases of all lattices with ``size`` times the points of a lattice, in its units, shape (m, 3, 3)."""
+    coarser = [
+        [[a, b, c], [0, d, e], [0, 0, size // (a * d)]]
+        for a in range(1, size + 1)
+        for d in range(1, size + 1)
+        if size % (a * d) == 0
+        for b, c, e in product(range(a), range(a), range(d))
+    ]
+    return np.asarray(np.linalg.inv(np.array(coarser, dtype=np.float64)))
+
+
+def _averaged(
+    lattice: FloatArray, points: FloatArray, numbers: list[int], *, basis: FloatArray, size: int
+) -> FloatArray | None:
+    """Return the atoms in a smaller cell, each the mean of ``size``; ``None`` if they are not equivalent there.
+
+    Neighbours that lie within twice the tolerance of each other in the larger cell are never the same atom.
+    """
+    apart = 2.0 * TOLERANCE / np.linalg.norm(lattice, axis=1)
+    limit = TOLERANCE / np.linalg.norm(basis @ lattice, axis=1)
+    inside = points @ np.linalg.inv(basis)
+    found = []
+    for begin, end in pairwise(np.concatenate([[0], np.cumsum(numbers)])):
+        between = points[None, begin:end] - points[begin:end, None]
+        between -= np.round(between)
+        distinct = (np.abs(between) > apart).any(axis=-1)
+        np.fill_diagonal(distinct, val=True)
+        between = inside[None, begin:end] - inside[begin:end, None]
+        between -= np.round(between)
+        same = (np.abs(between) < limit).all(axis=-1) & distinct
+        firsts = np.unique(same.argmax(axis=1))
+        if (same.sum(axis=0) != size).any() or (same[firsts].sum(axis=0) != 1).any():
+            return None
+        found.append(inside[begin:end][firsts] + (between * same[..., None])[firsts].sum(axis=1) / size)
+    return np.concatenate(found)
+
+
+def is_same(left: Cell, right: Cell, *, ltol: float, stol: float, angle_tol: float, compiled: bool = False) -> bool:
     """Return whether two reduced cells are one crystal.
 
     Parameters
@@ -123,9 +192,20 @@ def is_same(left: Cell, right: Cell, *, ltol: float, stol: float, angle_tol: flo
         Largest displacement of an atom in units of the cube root of the volume per atom.
     angle_tol
         Largest difference of angles, degrees.
+    compiled
+        Whether compiled code compares: 30 times faster, after the second that it takes to load.
     """
     if left.kinds != right.kinds:
         return False
+    # The edges of a reduced cell are the shortest independent vectors of its lattice, which a cell like the right one
+    # bounds. Without this test a needle beside a compact cell would have millions of vectors to try.
+    if any(edge > (1.0 + ltol) * other for edge, other in zip(left.edges, right.edges, strict=True)):
+        return False
+    if compiled:
+        from genmat.screening.comparison import is_same_cell
+
+        tolerances = ltol, stol, angle_tol
+        return is_same_cell(left.lattice, left.points, right.lattice, right.points, left.counts, tolerances)
     scales = _mappings(left, right, ltol=ltol, angle_tol=angle_tol)
     if not len(scales):
         return False

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FEW = 8
 """First draws of one formula up to which the matcher is asked about each: that costs less than fingerprints."""
 
+MANY = 5_000
+"""Draws from which on compiled code compares: loading it costs as much as comparing a third of them without."""
+
 _REASONS = {
     Stage.UNIQUENESS: Reason.DUPLICATE,
     Stage.UNIQUENESS_RELAXED: Reason.DUPLICATE_AFTER_RELAXATION,
@@ -64,15 +67,22 @@ class Duplicate:
 
 
 class KnownDraws:
-    """The first of equal crystals, by formula; draws join it one by one, in their order."""
+    """The first of equal crystals, by formula; draws join it one by one, in their order.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    compiled
+        Whether compiled code compares crystals, which pays from ``MANY`` draws on and changes no result.
+    """
+
+    def __init__(self, *, compiled: bool = False) -> None:
+        self._compiled = compiled
         self._kinds: dict[str, _Kind] = {}
 
     def add(self, draw: Candidate) -> Duplicate | None:
         """Return the earlier draw that a draw repeats; if there is none the draw is a first and stays."""
         kind = self._kinds.setdefault(draw.description.formula, _Kind())
-        duplicate = kind.find(draw.description)
+        duplicate = kind.find(draw.description, compiled=self._compiled)
         if duplicate is None:
             kind.firsts.append(draw)
         return duplicate
@@ -86,17 +96,22 @@ class _Kind:
     fingerprints: NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, SIZE), dtype=np.uint16))
     filled: int = 0
 
-    def find(self, crystal: Description) -> Duplicate | None:
+    def find(self, crystal: Description, *, compiled: bool) -> Duplicate | None:
         """Return which of them a crystal is."""
         if not self.firsts:
             return None
         if len(self.firsts) <= FEW and all(d.structure is not None for d in (crystal, *self._descriptions())):
             for other in self.firsts:
-                if is_same_cell(crystal.cell, other.description.cell):
+                if is_same_cell(crystal.cell, other.description.cell, compiled=compiled):
                     return Duplicate(other.id, Evidence.MATCHER, None)
             return None
         self._fill()
-        same = find_same(crystal, self.fingerprints[: self.filled], lambda index: self.firsts[index].description)
+        same = find_same(
+            crystal,
+            self.fingerprints[: self.filled],
+            lambda index: self.firsts[index].description,
+            compiled=compiled,
+        )
         return None if same is None else Duplicate(self.firsts[same.index].id, same.evidence, same.difference)
 
     def _descriptions(self) -> Iterator[Description]:
@@ -131,7 +146,7 @@ def find_duplicates(draws: Sequence[Candidate]) -> dict[str, Duplicate | None]:
     -----
     The result does not depend on the order in which the draws are given.
     """
-    known = KnownDraws()
+    known = KnownDraws(compiled=len(draws) >= MANY)
     return {draw.id: known.add(draw) for draw in sorted(draws, key=lambda item: (item.order, item.id))}
 
 

@@ -7,10 +7,11 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
+from scipy.optimize import linear_sum_assignment
 
 from genmat.screening.identity import describe, describe_disordered, is_same_cell, substitutes
 from genmat.screening.matching import reduce_cell
-from genmat.screening.uniqueness import FEW, Candidate, find_duplicates
+from genmat.screening.uniqueness import FEW, Candidate, KnownDraws, find_duplicates
 
 from .conftest import CRYSTALS
 
@@ -45,6 +46,17 @@ def test_a_supercell_is_reduced_to_the_primitive_cell():
     assert len(reduce_cell(changed(WURTZITE, seed=0, displacement=0.0)).points) == 4
 
 
+@pytest.mark.parametrize("displacement", [0.0, 0.03, 0.1])
+def test_a_pseudo_supercell_is_as_primitive_as_pymatgen_says(displacement):
+    for name, crystal in CRYSTALS.items():
+        for seed in range(3):
+            larger = crystal.copy()
+            larger.make_supercell([[1, 1, 0], [0, 2, 1], [0, 0, 1 + seed % 2]])
+            larger = larger.perturb(displacement, seed=seed) if displacement else larger
+            expected = larger.get_reduced_structure("niggli").get_primitive_structure(0.25)
+            assert len(reduce_cell(larger).points) == len(expected), name
+
+
 def test_polymorphs_and_other_elements_are_different():
     other = ZINC_BLENDE.copy()
     other.replace_species({"Zn": "Cd"})
@@ -61,6 +73,32 @@ def test_the_order_of_elements_on_one_lattice_matters():
     )
     assert not is_same_cell(reduce_cell(one), reduce_cell(other))
     assert not StructureMatcher().fit(one, other)
+
+
+def test_compiled_code_judges_every_pair_as_arrays_do():
+    crystals = [changed(crystal, seed=seed, displacement=0.4) for crystal in CRYSTALS.values() for seed in range(2)]
+    cells = [reduce_cell(crystal) for crystal in (*crystals, *CRYSTALS.values(), ZINC_BLENDE, WURTZITE)]
+    judged = [(is_same_cell(one, other), is_same_cell(one, other, compiled=True)) for one in cells for other in cells]
+    assert all(arrays == compiled for arrays, compiled in judged)
+    assert 0 < sum(arrays for arrays, _ in judged) < len(judged)
+
+
+def test_compiled_assignment_of_partners_is_the_best_one():
+    from genmat.screening import comparison
+
+    dice = np.random.default_rng(0)
+    counts, metric, shift = np.array([7, 1, 4]), np.diag([9.0, 16.0, 25.0]), np.array([0.1, 0.2, 0.3])
+    for _ in range(20):
+        points, others, partners = dice.random((12, 3)), dice.random((12, 3)), np.zeros(12, dtype=np.int64)
+        comparison._assign(points, others, shift, metric, counts, partners)
+        between = (points - shift)[:, None] - others[None]
+        squares = ((between - np.round(between)) ** 2 * np.diag(metric)).sum(axis=-1)
+        for start, end in ((0, 7), (7, 8), (8, 12)):
+            rows, columns = linear_sum_assignment(squares[start:end, start:end])
+            assert sorted(partners[start:end]) == list(range(start, end))
+            assert squares[range(start, end), partners[start:end]].sum() == pytest.approx(
+                squares[start:end, start:end][rows, columns].sum()
+            )
 
 
 def test_real_crystals_of_one_formula_are_judged_as_the_matcher_does(shared_data):
@@ -94,6 +132,8 @@ def test_more_crystals_of_one_formula_than_few_are_compared_by_fingerprint_with_
     assert found["again"].id == "zinc-blende"
     assert sum(duplicate is None for duplicate in found.values()) > FEW
     assert found["again"].difference is not None
+    known = KnownDraws(compiled=True)
+    assert {draw.id: known.add(draw) for draw in draws} == found
 
 
 def test_elements_substitute_that_are_alike_in_size_and_electronegativity():
