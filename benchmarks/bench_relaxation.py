@@ -6,8 +6,8 @@ rival stops at its own (largest row of forces and virial per atom below ``fmax``
 
     python benchmarks/bench_relaxation.py [--structures N] [--fmax 0.05] [--file TABLE.parquet]
 
-Structures: those that the shipped reference's template generator proposes for the quickstart campaign, in draw order,
-or the crystals of a table.
+Structures: those that the template generator proposes for benchmarks/oxides.yaml, in draw order, or the crystals of a
+table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from machine import describe_machine
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-QUICKSTART = Path(__file__).resolve().parent.parent / "examples" / "quickstart.yaml"
+CAMPAIGN = Path(__file__).resolve().parent / "oxides.yaml"
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _proposed(n: int) -> list[Structure]:
     from genmat.generation.registry import get_generator
     from genmat.reference.io import load_reference
 
-    campaign = load_campaign(QUICKSTART)
+    campaign = load_campaign(CAMPAIGN)
     generator = get_generator("template", {}, reference=load_reference(), target=campaign.target)
     context = DrawContext(target=campaign.target, campaign="benchmark", round=0, seed=1)
     draws = generator.draw(range(n), context=context)

@@ -144,7 +144,7 @@ def compute(
         engine_property(document, name, value, engine, activity_id=activity_id) for name, value in values.items()
     )
     if potential is not None and outcome.path:
-        compared = _force_values(outcome, potential)
+        compared = _compared(outcome, potential)
         further = {"potential": potential}
         store.properties.insert_if_absent(
             engine_property(document, name, value, engine, activity_id=activity_id, further=further)
@@ -200,6 +200,15 @@ def _values(start: Structure, outcome: Outcome) -> dict[str, float]:
     if outcome.magnetization is not None:
         values["magnetization"] = outcome.magnetization
     return values
+
+
+def _compared(outcome: Outcome, potential: str) -> dict[str, float]:
+    """Return the comparison of forces, or nothing where the potential cannot be loaded: the engine's result stands."""
+    try:
+        return _force_values(outcome, potential)
+    except GenmatError as err:
+        logger.warning("forces are not compared with those of %s: %s", potential, err)
+        return {}
 
 
 def _force_values(outcome: Outcome, potential: str) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from genmat.database.candidates import Decision
@@ -11,8 +12,9 @@ from genmat.energy import EnergyScale
 from genmat.errors import EngineError, GenmatError
 from genmat.screening.ssun import Audit, engine_ssun
 from genmat.screening.verdict import Reason, Stage, Verdict
-from genmat.validation.calibration import FEWEST, calibrate
+from genmat.validation.calibration import FEWEST, calibrate, geometry_bounds
 from genmat.validation.selection import Option, Selection, Why, select
+from genmat.validation.summary import Deviation
 from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
 from workflows.computation import (
     Computed,
@@ -72,6 +74,7 @@ def open_validation(store: Store, campaign: Campaign, asked: Validation, state: 
         "residuals": len(known.residuals),
         "shift": known.shift,
         "suggested_hull_tolerance": known.tolerance(asked.hull_tolerance),
+        "geometry": asdict(geometry_bounds(geometry_deviations(store, campaign.screen.potential))),
     }
     # Written last: a selection that is there is complete.
     _record_selection(
@@ -149,6 +152,18 @@ def residuals(store: Store, name: str, *, before: int) -> list[tuple[float, Ener
         scales = [stored.energy_scale for stored in store.properties.find(wanted) if stored.energy_scale is not None]
         found += [(float(values["energy_above_hull_residual"]), EnergyScale.from_dict(scale)) for scale in scales[:1]]
     return found
+
+
+def geometry_deviations(store: Store, potential: str) -> list[Deviation]:
+    """Return how engines changed what a potential relaxed, in all campaigns of the database; whole rounds only."""
+    names = [entry.id for entry in store.campaigns.find({"config.screen.potential": potential})]
+    criteria = {"campaign": {"$in": names}, "verdicts.stage": Stage.VALIDATE.value}
+    return [
+        Deviation.from_values(
+            candidate.elements, next(v for v in candidate.verdicts if v.stage == Stage.VALIDATE).values
+        )
+        for candidate in store.candidates.iterate(criteria)
+    ]
 
 
 def validate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:

@@ -9,7 +9,8 @@ import pytest
 
 from genmat.energy import EnergyScale
 from genmat.errors import InputError
-from genmat.validation.calibration import FEWEST, calibrate
+from genmat.validation.calibration import FEWEST, GeometryBounds, calibrate, geometry_bounds
+from genmat.validation.summary import Deviation
 
 SCALE = EnergyScale("gpaw-25.7", "PBE", "none", "gpaw-data PBE", "none")
 
@@ -43,3 +44,24 @@ def test_suggested_tolerance_keeps_the_share_that_it_promises():
 def test_coverage_outside_of_its_range_is_refused():
     with pytest.raises(InputError, match="expected a share between 0 and 1"):
         calibrate([], scale=SCALE).tolerance(0.1, coverage=1.0)
+
+
+def test_geometry_is_bounded_by_deviations_of_all_engines_together():
+    deviations = [Deviation(("Li", "O"), volume_change=-0.01 * n, rmsd=0.001 * n) for n in range(1, 20)]
+    bounds = geometry_bounds(deviations)
+    assert (bounds.number, bounds.volume_change, bounds.rmsd) == pytest.approx((19, 0.18, 0.018))
+
+
+def test_nine_in_ten_later_geometries_keep_the_bound():
+    rng = np.random.default_rng(3)
+    kept = []
+    for _ in range(400):
+        *seen, later = rng.normal(0.02, 0.02, size=20)
+        bound = geometry_bounds(Deviation(("Li",), volume_change=v) for v in seen).volume_change
+        kept.append(abs(later) <= bound)
+    assert 0.87 < np.mean(kept) < 0.98
+
+
+def test_few_geometries_bound_nothing():
+    assert geometry_bounds([Deviation(("Li",), volume_change=0.01)] * 8).volume_change is None
+    assert geometry_bounds([]) == GeometryBounds(0, None, None)

@@ -19,7 +19,7 @@ from workflows.chunk import SELECT, plan_activity
 from workflows.computation import competing_ids, compute, known_competitors, stored_computation
 from workflows.run import create_campaign, run_campaign
 from workflows.validate import validate_structures
-from workflows.validation import core_hours_left, residuals
+from workflows.validation import core_hours_left, geometry_deviations, residuals
 
 from .conftest import Place, outcome
 
@@ -138,8 +138,18 @@ def test_residuals_of_earlier_rounds_come_with_the_scale_of_their_engine(finishe
     assert residuals(finished, "validated", before=0) == []
     assert residuals(finished, "validated", before=1) == [(verdict.values["energy_above_hull_residual"], coarse.scale)]
     (selection,) = finished.provenance.find({"campaign": "validated", "stage": "select_validation"})
-    nothing_known = {"residuals": 0, "shift": 0.0, "suggested_hull_tolerance": None}
-    assert selection.parameters["calibration"] == nothing_known
+    nothing_known = {"number": 0, "volume_change": None, "rmsd": None}
+    none = {"residuals": 0, "shift": 0.0, "suggested_hull_tolerance": None, "geometry": nothing_known}
+    assert selection.parameters["calibration"] == none
+
+
+@pytest.mark.dft
+@pytest.mark.timeout(900)
+def test_geometry_deviations_serve_every_campaign_with_the_same_potential(finished):
+    ((_, verdict),) = judged(finished)
+    (deviation,) = geometry_deviations(finished, "chgnet-0.3.0")
+    assert deviation.volume_change == verdict.values["volume_change_from_start"]
+    assert geometry_deviations(finished, "chgnet-0.2.0") == []
 
 
 def test_round_may_cost_what_earlier_rounds_left_of_the_total(tmp_path):
