@@ -1,0 +1,175 @@
+"""What validation costs beyond the engine: orchestration of a job, and reading finished runs of VASP.
+
+The jobs go the real way, jobflow through FireWorks on a private ``mongod``, several by one worker as in one allocation.
+Their engine's program does nothing, so that all that is measured is ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from machine import describe_machine, shared_data
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+
+from genmat.campaign.io import parse_campaign
+from genmat.database.cluster import Submission
+from genmat.database.documents import CampaignDocument, CampaignState
+from genmat.database.store import Store, connect
+from genmat.energy import EnergyScale
+from genmat.settings import Settings
+from genmat.validation import registry
+from genmat.validation.engine import Outcome
+from genmat.validation.process import run_group
+from workflows.chunk import VALIDATE, Chunk, plan_activity
+from workflows.description import describe, structure_document
+from workflows.dispatch.stages import Stage
+from workflows.dispatch.worker import WorkerOptions, work
+from workflows.submission import chunk_workflow, workflow_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CAMPAIGN = """
+name: bench
+target: {properties: [{name: energy_above_hull, max: 0.1}], chemistry: {elements: [Li, Na, F, Cl]}}
+generate: {n: 10}
+validate: {engine: vasp, top: 10}
+"""
+FIVE_MINUTES = 300.0
+LIMIT_SECONDS, LIMIT_SHARE = 3.0, 0.02
+
+
+class Nothing:
+    """An engine whose program ends at once; the real way to start and to end one."""
+
+    name = "vasp"
+    fidelity = "dft:none:nothing"
+    scale = EnergyScale("nothing", "none", "none", "none", "none")
+    parameters: ClassVar[Mapping[str, float]] = {}
+
+    def __init__(self) -> None:
+        self.ended: list[float] = []
+
+    def run(self, structure: Structure, *, folder: Path, max_seconds: float) -> Outcome:
+        """Return the crystal as it is."""
+        folder.mkdir(parents=True, exist_ok=True)
+        run_group(["true"], folder=folder, max_seconds=max_seconds, environment=os.environ, log="log")
+        self.ended.append(time.perf_counter())
+        forces = np.zeros((len(structure), 3))
+        return Outcome(None, structure=structure, energy=-1.0, forces=forces, stress=0.0, band_gap=0.0)
+
+
+def crystals(n: int) -> list[Structure]:
+    """Return rock-salt cells of 16 atoms that differ in size."""
+    lattices = [Lattice.cubic(5.5 + 0.001 * k) for k in range(n)]
+    made = [Structure.from_spacegroup("Fm-3m", a, ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]) for a in lattices]
+    return [cell * (2, 1, 1) for cell in made]
+
+
+def orchestration(store: Store, n_jobs: int) -> None:
+    """Put jobs into the queue, do them with one worker, and tell what each took."""
+    engine = Nothing()
+    registry.get_engine = lambda _: engine  # type: ignore[assignment, return-value]
+    campaign = parse_campaign(CAMPAIGN, source="bench")
+    stored = CampaignDocument(
+        id="bench",
+        config=campaign.to_dict(),
+        config_hash=campaign.config_hash,
+        code_version="0",
+        state=CampaignState.RUNNING,
+    )
+    store.campaigns.insert_if_absent([stored])
+    store.cluster.submit(Submission(id="bench", submitted_at=store.cluster.now()))
+    store.launchpad().prepare()
+    chunks = []
+    for number, structure in enumerate(crystals(n_jobs)):
+        document = structure_document(describe(structure), identifier=f"{number:032x}", parents=[])
+        store.structures.insert_if_absent([document])
+        activity = plan_activity("bench", 0, VALIDATE, [document.id])
+        store.provenance.insert_if_absent([activity])
+        chunks.append(Chunk("bench", 0, VALIDATE, (activity.id,)))
+    started = time.perf_counter()
+    store.launchpad().insert_once({workflow_id(c): chunk_workflow(workflow_id(c), c, priority=0) for c in chunks})
+    inserted = time.perf_counter() - started
+    started = time.perf_counter()
+    done = work(store, WorkerOptions(stages=(Stage.CPU,), cores=1, idle=0))
+    seconds = time.perf_counter() - started
+    if done != n_jobs or len(engine.ended) != n_jobs:
+        msg = f"{done} jobs were done, {n_jobs} were to be"
+        raise SystemExit(msg)
+    each = [after - before for before, after in pairwise(engine.ended)]
+    mean = (inserted + seconds) / n_jobs
+    print(f"{n_jobs} jobs, insertion included: {mean:.2f} s each, {100 * mean / FIVE_MINUTES:.2f} % of five minutes")
+    print(f"first job, imports included: {engine.ended[0] - started:.2f} s; between later ones: median "
+          f"{np.median(each):.2f} s, largest {max(each):.2f} s")  # fmt: skip
+    print(f"asked for: below {LIMIT_SECONDS:g} s and {100 * LIMIT_SHARE:g} %")
+
+
+START = """
+import json, sys
+from genmat.validation.vasp.program import flow_of
+flow_of(json.load(open(sys.argv[1])))
+"""
+
+
+def start_of_vasp(folder: Path) -> None:
+    """Start the program that runs VASP's flow, up to the flow: it imports atomate2, once a structure."""
+    job = folder / "job.json"
+    job.write_text(json.dumps({"structure": crystals(1)[0].as_dict(), "functional": "PBE", "wall_time": 3600}))
+    # The first run compiles, as the first calculation after an installation does.
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+    walls, processor = [], []
+    for _ in range(3):
+        before, started = os.times(), time.perf_counter()
+        subprocess.run([sys.executable, "-W", "ignore", "-c", START, str(job)], check=True, cwd=folder, env=environment)
+        after = os.times()
+        walls.append(time.perf_counter() - started)
+        processor.append(sum(after[2:4]) - sum(before[2:4]))
+    print(f"start of VASP's program, atomate2 imported: {min(walls):.1f} s, {min(processor):.1f} s of processor time")
+
+
+def reading() -> None:
+    """Read real runs as a finished job does."""
+    from genmat.validation.vasp.outputs import read_run
+
+    folder = shared_data() / "vasp"
+    read_run(folder / "nonmetallic", is_corrected=True)  # imports
+    for name in ("nonmetallic", "vasp_mp_run1", "metallic"):
+        started = time.process_time()
+        outcome = read_run(folder / name)
+        found = time.process_time() - started
+        started = time.process_time()
+        if outcome.structure is not None:
+            structure_document(describe(outcome.structure), identifier="0" * 32, parents=[])
+        document = time.process_time() - started
+        print(f"{name}: read in {found:.2f} s, document in {document:.2f} s (processor time)")
+
+
+def main() -> None:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=30, help="jobs of one crystal each")
+    chosen = parser.parse_args()
+    logging.disable(logging.INFO)  # jobflow tells of each job
+    print(describe_machine(), f"load {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory() as name, connect(Settings(data_folder=Path(name) / "data")) as store:
+        orchestration(store, chosen.jobs)
+        start_of_vasp(Path(name))
+    reading()
+
+
+if __name__ == "__main__":
+    main()
