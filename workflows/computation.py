@@ -199,7 +199,8 @@ def _values(start: Structure, outcome: Outcome) -> dict[str, float]:
     }
     if outcome.magnetization is not None:
         values["magnetization"] = outcome.magnetization
-    return values
+    # A program that does not tell a stress leaves it out; the energy is there, or this is no outcome.
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _compared(outcome: Outcome, potential: str) -> dict[str, float]:

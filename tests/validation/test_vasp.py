@@ -241,6 +241,39 @@ def test_inputs_of_the_flow_are_those_of_the_materials_project():
     assert handlers[-1] == "WalltimeHandler"
 
 
+def _inputs(functional: str, structure: Structure) -> list:
+    """Return the inputs of each job of a flow; POTCARs by their names alone."""
+    pytest.importorskip("atomate2")
+    from genmat.validation.vasp.program import flow_of
+
+    flow = flow_of({"structure": structure.as_dict(), "functional": functional, "wall_time": 3600})
+    generators = [job.maker.input_set_generator for job, _ in flow.iterflow()]
+    return [generator.get_input_set(structure, potcar_spec=True) for generator in generators]
+
+
+def _incars(inputs: list, *keys: str) -> list[tuple]:
+    return [tuple(step.incar.get(key) for key in keys) for step in inputs]
+
+
+def test_every_step_of_an_oxide_of_nickel_has_the_materials_projects_u_moment_and_mesh():
+    inputs = _inputs("PBE", crystal("Fm-3m", 4.2, ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    keys = ("METAGGA", "ENCUT", "ISPIN", "LDAU", "LDAUU", "MAGMOM", "LASPH")
+    assert _incars(inputs, *keys) == [(None, 520, 2, True, [6.2, 0], [5, 0.6], True)] * 3
+    assert _incars(inputs, "ISIF", "NSW") == [(3, 99), (3, 99), (None, 0)]
+    assert [step.kpoints.kpts[0] for step in inputs] == [(9, 9, 9), (9, 9, 9), (11, 11, 11)]
+    assert [str(step.potcar).split() for step in inputs] == [["Ni_pv", "O"]] * 3
+
+
+def test_steps_of_r2scan_are_pbesol_and_then_r2scan_without_u():
+    inputs = _inputs("r2SCAN", crystal("Fm-3m", 4.2, ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]]))
+    found = [(str(gga).upper(), str(meta).upper()) for gga, meta in _incars(inputs, "GGA", "METAGGA")]
+    assert found == [("PS", "NONE"), ("NONE", "R2SCAN"), ("NONE", "R2SCAN")]
+    assert _incars(inputs, "ENCUT", "KSPACING", "LDAU", "LASPH") == [(680, 0.22, None, True)] * 3
+    assert _incars(inputs, "ISIF", "NSW") == [(3, 99), (3, 99), (None, 0)]
+    assert [step.kpoints for step in inputs] == [None] * 3  # KSPACING asks for the mesh
+    assert [str(step.potcar).split() for step in inputs] == [["Ni_pv", "O"]] * 3
+
+
 def _replaying(folder: Path, run: Path, *, end: str = "") -> str:
     """Return a program that leaves what VASP once left; ``end`` damages it."""
     program = folder / "vasp"
