@@ -334,6 +334,17 @@ def test_single_step_whose_vasp_is_killed_half_way_is_never_converged(runs, tmp_
     assert outcome.detail
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.timeout(900)
+def test_single_step_whose_launcher_fails_after_vasp_ended_well_is_never_converged(runs, tmp_path):
+    structure = read_run(runs / "vasp_mp_run1").structure
+    command = _replaying(tmp_path, runs / "vasp_mp_run1", end="exit 9")
+    folder = _static_step(command, tmp_path / "work", structure)
+    outcome = read_run(folder, structure=structure)
+    assert outcome.failure is Failure.GAVE_UP
+    assert outcome.detail == "custodian gave up (nonzero_return_code): no error that it knows"
+
+
 @pytest.mark.timeout(900)
 def test_flow_that_cannot_start_without_potcars_is_a_reason(tmp_path, monkeypatch):
     monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path))
