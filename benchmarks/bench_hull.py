@@ -16,6 +16,7 @@ import time
 import warnings
 from itertools import combinations
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,11 @@ from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core.composition import Composition
 
 from genmat.reference.entries import system_name, system_numbers
+from genmat.reference.hull import Hull
 from genmat.reference.io import load_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from genmat.reference.hull import Hull
 
 N_WARM = 200
 QUERIES = ["Li", "Fe", "P", "O", "Mn", "Co", "Na", "S"]
@@ -87,9 +87,19 @@ def many_candidates(hull: Hull, fresh: Hull, n_candidates: int, n_pymatgen: int,
     first = seconds(lambda: fresh.energies_above_hull(compositions, energies, scale=fresh.scale))
     later = seconds(lambda: fresh.energies_above_hull(compositions, energies, scale=fresh.scale))
     found = fresh.energies_above_hull(compositions, energies, scale=fresh.scale)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "facets.sqlite"
+        again = [Hull(hull.entries, scale=hull.scale).with_cache(file) for _ in range(2)]
+        write, read = (
+            seconds(lambda cached=cached: cached.energies_above_hull(compositions, energies, scale=cached.scale))
+            for cached in again
+        )
+        size = file.stat().st_size / 2**20
     n_systems = len({hull.entries.compositions[row].key for row in rows})
     print(f"{n_candidates:,} candidates in {n_systems:,} chemical systems")
     print(f"  genmat, every facet computed: {first:.1f} s, {first / n_candidates * 1e6:.0f} µs each")
+    print(f"  genmat, every facet computed and written: {write:.1f} s, {write / n_candidates * 1e6:.0f} µs each")
+    print(f"  genmat, facets on disk ({size:.0f} MiB): {read:.1f} s, {read / n_candidates * 1e6:.0f} µs each")
     print(f"  genmat, facets at hand: {later:.2f} s, {later / n_candidates * 1e6:.1f} µs each")
 
     keys = [fractions.key for fractions in hull.entries.compositions]
@@ -112,7 +122,10 @@ def many_candidates(hull: Hull, fresh: Hull, n_candidates: int, n_pymatgen: int,
         worst = max(worst, float(np.abs(found[candidates] - expected).max()))
     theirs, ask = (building + asking) / len(sample), asking / len(sample)
     print(f"  pymatgen, {len(sample)} of them: {theirs * 1e3:.2f} ms each, diagrams at hand {ask * 1e3:.3f} ms each")
-    print(f"  ratio: {theirs / first * n_candidates:.0f} with facets and diagrams to be computed")
+    print(
+        f"  ratio: {theirs / first * n_candidates:.0f} with facets and diagrams to be computed, "
+        f"{theirs / read * n_candidates:.0f} with facets on disk"
+    )
     print(
         f"  ratio: {ask / later * n_candidates:.0f} with both at hand, "
         f"{theirs / later * n_candidates:.0f} with facets at hand"

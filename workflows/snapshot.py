@@ -12,6 +12,7 @@ from genmat.database.documents import SnapshotRecord
 from genmat.reference.entries import HullEntries
 from genmat.screening.identity import describe
 from genmat.screening.novelty import Added, NoveltyIndex
+from genmat.settings import Settings
 from workflows.identity import snapshot_id
 from workflows.session import current_reference
 
@@ -33,7 +34,8 @@ class Snapshot:
 
 @lru_cache(maxsize=2)
 def _base(reference: Reference) -> tuple[Hull, NoveltyIndex]:
-    return reference.hull(), NoveltyIndex(reference)
+    hull = reference.hull().with_cache(Settings.load().data_folder / "facets.sqlite")
+    return hull, NoveltyIndex(reference)
 
 
 def base_hull(reference: Reference) -> Hull:

@@ -51,6 +51,28 @@ class LowerHull:
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class System:
+    """Hull of one chemical system.
+
+    Parameters
+    ----------
+    numbers
+        Atomic numbers of its d elements, ascending.
+    points
+        Rows of the entries that may span it, shape (n,).
+    fractions
+        Their compositions, shape (n, d).
+    hull
+        Its facets; they count ``points``.
+    """
+
+    numbers: tuple[int, ...]
+    points: NDArray[np.intp]
+    fractions: NDArray[np.float64]
+    hull: LowerHull
+
+
 def lower_hull(fractions: NDArray[np.float64], energies: NDArray[np.float64]) -> LowerHull:
     """Return the lower hull of points in one chemical system.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from genmat.energy import EnergyScale, check_same_scale
 from genmat.errors import InputError, MissingReferenceError
+from genmat.reference.cache import FacetCache, hull_key
 from genmat.reference.entries import (
     SYMBOLS,
     Fractions,
@@ -24,10 +25,11 @@ from genmat.reference.entries import (
     sub_systems,
     system_numbers,
 )
-from genmat.reference.facets import LowerHull, lower_hull
+from genmat.reference.facets import System, lower_hull
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -58,16 +60,6 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class _System:
-    """Hull of one chemical system: ``points`` are rows of the entries, ``fractions`` their compositions."""
-
-    numbers: tuple[int, ...]
-    points: NDArray[np.intp]
-    fractions: NDArray[np.float64]
-    hull: LowerHull
-
-
-@dataclass(frozen=True, slots=True)
 class _Index:
     """What a hull knows of its chemical systems, by key.
 
@@ -77,7 +69,7 @@ class _Index:
 
     rows: dict[int, NDArray[np.intp]]
     stable: dict[int, NDArray[np.intp]]
-    systems: dict[int, _System]
+    systems: dict[int, System]
 
     def extended(self, added: Mapping[int, NDArray[np.intp]]) -> _Index:
         """Return the index with further rows; what is known of systems that hold none of them is kept."""
@@ -104,15 +96,24 @@ class Hull:
     Notes
     -----
     An instance is a snapshot: its entries never change, and :meth:`with_entries` returns another one. The first query
-    of a chemical system computes its facets (milliseconds); later ones evaluate them (microseconds).
+    of a chemical system computes its facets (milliseconds); later ones evaluate them (microseconds). What hulls made
+    by :meth:`with_entries` share with the one that they extend is computed by that one.
     """
 
-    __slots__ = ("_index", "entries", "scale")
+    __slots__ = ("_base", "_cache", "_index", "entries", "scale")
 
     def __init__(self, entries: HullEntries, *, scale: EnergyScale) -> None:
         self.entries = entries
         self.scale = scale
         self._index = _Index(_rows_by_system(entries.compositions, first=0), {}, {})
+        self._base: tuple[Hull, frozenset[int]] | None = None
+        self._cache: FacetCache | None = None
+
+    def with_cache(self, file: Path) -> Hull:
+        """Return the same hull, which reads facets from a file and adds what it computes."""
+        cached = copy(self)
+        cached._cache = FacetCache(file, hull=hull_key(self.entries, self.scale))  # noqa: SLF001 - of this class
+        return cached
 
     def with_entries(self, entries: HullEntries, *, scale: EnergyScale) -> Hull:
         """Return the hull of these and further entries; facets that cannot have changed are kept.
@@ -134,9 +135,10 @@ class Hull:
         check_same_scale(self.scale, scale, what="adding entries to a hull")
         extended = copy(self)
         extended.entries = self.entries.extended(entries)
-        extended._index = self._index.extended(  # noqa: SLF001 - another instance of this class
-            _rows_by_system(entries.compositions, first=len(self.entries))
-        )
+        added = _rows_by_system(entries.compositions, first=len(self.entries))
+        extended._index = self._index.extended(added)  # noqa: SLF001 - another instance of this class
+        extended._base = self, frozenset(added)  # noqa: SLF001
+        extended._cache = None  # noqa: SLF001
         return extended
 
     @property
@@ -303,14 +305,23 @@ class Hull:
             result[indices] = self._system(key).hull.energies(x)
         return result
 
-    def _system(self, key: int) -> _System:
-        """Return the hull of a chemical system, computing it on the first call."""
+    def _system(self, key: int) -> System:
+        """Return the hull of a chemical system, reading or computing it on the first call."""
         system = self._index.systems.get(key)
-        if system is None:
-            system = self._index.systems[key] = self._compute(key)
+        if system is not None:
+            return system
+        if self._base is not None and not _holds_any(key, self._base[1]):
+            system = self._base[0]._system(key)  # noqa: SLF001 - another instance of this class
+        else:
+            system = None if self._cache is None else self._cache.get(key)
+            if system is None:
+                system = self._compute(key)
+                if self._cache is not None:
+                    self._cache.put(key, system)
+        self._index.systems[key] = system
         return system
 
-    def _compute(self, key: int) -> _System:
+    def _compute(self, key: int) -> System:
         numbers = self._checked(system_numbers(key))
         parts = [(1 << z, self._stable_rows(1 << z)[:1]) for z in numbers]
         parts += [(part, self._stable_rows(part)) for part in sub_systems(key) if part.bit_count() > 1]
@@ -326,7 +337,7 @@ class Hull:
             end = start + len(rows)
             fractions[start:end, inside] = [self.entries.compositions[row].values for row in rows.tolist()]
             start = end
-        return _System(numbers, points, fractions, lower_hull(fractions, self.entries.energies[points]))
+        return System(numbers, points, fractions, lower_hull(fractions, self.entries.energies[points]))
 
     def _stable_rows(self, key: int) -> NDArray[np.intp]:
         """Return the rows of a system's own crystals (all of its elements in each) that are vertices of its hull."""

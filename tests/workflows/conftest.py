@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from genmat.database.store import Store, connect
 from genmat.reference.io import packaged_reference
 from genmat.settings import Settings
 from workflows.run import create_campaign, run_campaign
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CAMPAIGN = """
 name: {name}
@@ -51,6 +54,14 @@ def reference() -> None:
     """Skip where the shipped reference is absent."""
     if not packaged_reference().is_file():
         pytest.skip("the shipped reference is absent: genmat data build-reference")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def private_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what jobs of this process cache, such as facets of the hull, out of the developer's data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @dataclass(frozen=True, slots=True)
