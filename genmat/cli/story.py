@@ -31,6 +31,12 @@ def print_story(story: dict[str, Any]) -> None:
             f"{shown(structure['space_group_number'])}, {structure['n_sites']} atoms, {structure['volume']:.2f} Å^3"
         )
         print_line(line + (f", made from {structure['parents'][0][:12]}" if structure["parents"] else ""))
+    for other in story["also_found_by"]:
+        place = f"rank {other['rank']}" if other["rank"] is not None else "accepted"
+        print_line(
+            f"  also found by campaign {other['campaign']} in round {other['round']}: {place}, candidate "
+            f"{other['candidate_id'][:12]}, the same crystal by {other['evidence']}"
+        )
     _print_verdicts(story["verdicts"])
     _print_properties(story["properties"])
     _print_activities(story["activities"])

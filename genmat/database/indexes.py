@@ -22,6 +22,8 @@ INDEXES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("campaign", "chemsys", "energy_above_hull", "_id"),
         ("campaign", "elements", "energy_above_hull", "_id"),
         ("campaign", "space_group_number", "energy_above_hull", "_id"),
+        # Other campaigns that accepted a crystal.
+        ("formula_pretty", "status", "campaign", "_id"),
         ("structure_id",),
         ("relaxed_structure_id",),
         ("schema_version",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genmat.database.sightings import sightings
 from genmat.screening.verdict import Reason
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def tell(store: Store, candidate_id: str) -> dict[str, Any]:
             }
             for structure in lineage.structures
         ],
+        "also_found_by": sightings(store, candidate),
         "verdicts": [_verdict(verdict, campaign, activities) for verdict in candidate.verdicts],
         "properties": [_property(value, activities) for value in lineage.properties],
         "activities": [
