@@ -15,7 +15,7 @@ from genmat.errors import EngineError, InputError
 from genmat.validation.engine import Failure
 from genmat.validation.registry import get_engine
 from genmat.validation.vasp import Vasp, engine
-from genmat.validation.vasp.outputs import read_run
+from genmat.validation.vasp.outputs import read_path, read_run
 
 from .conftest import crystal, rocksalt, silicon
 
@@ -104,6 +104,22 @@ def test_run_of_another_functional_than_mp2020s_is_not_corrected(runs):
     outcome = read_run(runs / "metallic", is_corrected=True)
     assert outcome.failure is Failure.NOT_CORRECTABLE
     assert "MP2020 does not fit this run" in outcome.detail
+
+
+@pytest.mark.parametrize("name", ["metallic", "nonmetallic"])
+def test_geometries_of_a_relaxation_have_its_forces_and_the_pressure_of_outcar(runs, name):
+    path = read_path(runs / name)
+    log = gzip.decompress((runs / name / "OUTCAR.gz").read_bytes()).decode()
+    pressures = [float(line.split()[3]) / 10 for line in log.splitlines() if "external pressure =" in line]
+    assert -path[-1].stress.trace() / 3 == pytest.approx(pressures[-1], abs=0.01)  # GPa
+    assert path[-1].forces == pytest.approx(read_run(runs / name).forces)
+    assert path[-1].structure == read_run(runs / name).structure
+
+
+def test_relaxation_that_was_cut_has_no_path(run):
+    content = (run / "vasprun.xml").read_bytes()
+    (run / "vasprun.xml").write_bytes(content[: len(content) // 2])
+    assert read_path(run) == ()
 
 
 def test_inputs_without_outputs_are_no_result(runs):

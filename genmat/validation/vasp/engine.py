@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError, did_you_mean
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
 from genmat.validation.process import is_full, last_line, run_group
-from genmat.validation.vasp.outputs import read_run
+from genmat.validation.vasp.outputs import read_path, read_run
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -175,9 +175,12 @@ class Vasp:
         try:
             folders = json.loads((folder / "folders.json").read_text(encoding="utf-8"))
             corrected = self.scale.correction == "MP2020"
-            return read_run(Path(folders[-1]), structure=structure, started_at=started, is_corrected=corrected)
+            found = read_run(Path(folders[-1]), structure=structure, started_at=started, is_corrected=corrected)
         except (OSError, ValueError, IndexError):
             return Outcome(Failure.NO_OUTPUT, "the flow ended without naming its folders", wall_seconds=ended.seconds)
+        # r2SCAN starts with PBEsol, and its forces are no measure of a potential that learned PBE.
+        is_told = found.converged and self.functional == "PBE"
+        return replace(found, path=read_path(Path(folders[0]))) if is_told else found
 
 
 def _why(folder: Path, said: str, started: float, seconds: float) -> Outcome:

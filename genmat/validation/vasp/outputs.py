@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.errors import InputError
-from genmat.validation.engine import Failure, Outcome
+from genmat.validation.engine import Failure, Frame, Outcome
 from genmat.validation.vasp.correction import mp2020_correction
 
 if TYPE_CHECKING:
@@ -69,6 +69,29 @@ def read_run(
         return Outcome(Failure.NOT_CORRECTABLE, str(err))
     except _NoResultError as err:
         return Outcome(err.failure, str(err))
+
+
+def read_path(folder: Path) -> tuple[Frame, ...]:
+    """Return the first and the last geometry of the relaxation in a folder; empty if it cannot be read whole.
+
+    VASP's stress is positive where the crystal wants to expand, ours under tension.
+    """
+    import numpy as np
+
+    try:
+        steps = _vasprun(folder).ionic_steps
+    except _NoResultError:
+        return ()
+    if not all({"structure", "forces", "stress"} <= step.keys() for step in steps):
+        return ()
+    return tuple(
+        Frame(
+            step["structure"],
+            np.asarray(step["forces"], dtype=np.float64).reshape(len(step["structure"]), 3),
+            -np.asarray(step["stress"], dtype=np.float64).reshape(3, 3) / KBAR_PER_GPA,
+        )
+        for step in (steps[:1] + steps[-1:] if len(steps) > 1 else steps)
+    )
 
 
 def _find(folder: Path, name: str) -> Path | None:
