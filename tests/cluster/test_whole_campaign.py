@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
-from .conftest import CAMPAIGN, Place, outcome
+from genmat.campaign import Campaign
+from genmat.database.store import connect
+from genmat.errors import EngineError
+from genmat.models.bundle import FOUNDATION, packaged_models
+from genmat.settings import Settings
+from genmat.validation.gpaw import Gpaw
+from workflows.run import create_campaign, run_campaign
+
+from .conftest import CAMPAIGN, ROOT, Place, outcome
 
 
 @pytest.fixture
@@ -44,3 +53,35 @@ def test_a_campaign_on_slurm_gives_the_candidates_that_run_gives(site: Place, sl
     scripts = [(job.stage, site.data_folder / "queue" / job.id / "submit.sh") for job in jobs]
     partitions = {(stage, re.search(r"--partition=(\w+)", path.read_text())[1]) for stage, path in scripts}
     assert partitions == {("gpu", "gpu"), ("control", "cpu")}
+
+
+@pytest.mark.mongo
+@pytest.mark.slurm
+@pytest.mark.dft
+@pytest.mark.timeout(1200)
+def test_the_quickstart_on_slurm_gives_the_candidates_that_run_gives(site: Place, slurm, tmp_path):
+    """Foundation model, CHGNet and GPAW, each on its partition; the file of the README with fewer draws."""
+    if not (packaged_models() / FOUNDATION).is_file():
+        pytest.skip("no trained model is shipped")
+    try:
+        Gpaw().check()
+    except EngineError as err:
+        pytest.skip(f"GPAW is absent: {err}")
+    content = YAML(typ="safe").load(ROOT / "examples" / "quickstart.yaml")
+    content["generate"]["n"], content["screen"]["max_relaxed"] = 60, 12
+    file = site.folder / "campaign.yaml"
+    YAML().dump(content, file)
+
+    campaign = Campaign.from_dict(content, source="quickstart")
+    with connect(Settings(data_folder=tmp_path / "undisturbed", mongod_idle=1.0)) as alone:
+        create_campaign(alone, campaign)
+        run_campaign(alone, campaign.name, workers=1)
+        expected = outcome(alone, campaign.name)
+
+    site.genmat("submit", str(file))
+    process = site.start("genmat.cli", "dispatch", "--interval", "1")
+    assert process.wait(timeout=900) == 0, site.logs()
+    with site.open() as store:
+        assert outcome(store, campaign.name) == expected
+        assert {job.stage for job in store.cluster.queue_jobs(open_only=False)} == {"gpu", "cpu", "control"}
+        assert any(v.stage == "validate" for c in store.candidates.iterate({}) for v in c.verdicts)
