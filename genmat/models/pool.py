@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from genmat.models.protocol import Relaxation, RelaxProtocol
 
 PARENT_CHECK_SECONDS = 2.0
-GROUP = 4
-"""Crystals that are relaxed together in one process on a CPU."""
+GROUP = (4, 8)
+"""Fewest and most crystals of a group on a CPU, else a quarter of all: large ones are faster, small ones spread."""
 GPU_GROUP_ATOMS = 8192
 """Atoms that are relaxed together on a GPU."""
 EVALUATED_AT_ONCE = 64
@@ -91,7 +91,7 @@ class PotentialPool:
 
         Notes
         -----
-        Crystals are relaxed in groups, of ``GROUP`` crystals on a CPU and of ``GPU_GROUP_ATOMS`` atoms on a GPU, that
+        Crystals are relaxed in groups, of 4 to 8 crystals on a CPU and of ``GPU_GROUP_ATOMS`` atoms on a GPU, that
         depend on ``structures`` alone, whatever is missing: floats depend on what shares a batch, so a resumed run gets
         the bits of an undisturbed one. A yielded crystal may be one that was not missing. A process that dies loses at
         most its group.
@@ -130,10 +130,11 @@ class PotentialPool:
 
 def _groups(names: Sequence[str], sizes: Sequence[int], *, by_atoms: bool) -> Iterator[list[str]]:
     """Yield what is relaxed together, in the given order."""
+    most = min(max(-(-len(names) // 4), GROUP[0]), GROUP[1])
     group: list[str] = []
     atoms = 0
     for name, size in zip(names, sizes, strict=True):
-        is_full = atoms + size > GPU_GROUP_ATOMS if by_atoms else len(group) == GROUP
+        is_full = atoms + size > GPU_GROUP_ATOMS if by_atoms else len(group) == most
         if group and is_full:
             yield group
             group, atoms = [], 0

@@ -1,4 +1,4 @@
-"""Batched relaxation of crystals, positions and cell together, with torch-sim's optimisers.
+"""Batched relaxation of crystals, positions and cell together, in flight: one leaves when it is done, the next enters.
 
 Results of one crystal do not depend on its companions in a batch, beyond floating-point noise. Nothing here raises
 because a crystal is bad: it comes back with a :class:`Failure`.
@@ -7,7 +7,8 @@ because a crystal is bad: it comes back with a :class:`Failure`.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,9 @@ import torch
 import torch_sim as ts
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
-from torch_sim.optimizers.fire import fire_init, fire_step
-from torch_sim.optimizers.lbfgs import lbfgs_init, lbfgs_step
 
-from genmat.models.memory import Fitting, bare_state, batch_limit
+from genmat.models.descent import Descent
+from genmat.models.memory import Fitting, batch_limit
 from genmat.models.protocol import Failure, Relaxation, RelaxProtocol
 
 if TYPE_CHECKING:
@@ -32,24 +32,45 @@ EV_PER_CUBIC_ANGSTROM_IN_GPA = 160.21766208
 """1 eV/Å³ in GPa (CODATA 2018)."""
 MINIMUM_VOLUME_PER_ATOM = 2.0
 """Å³/atom below which no potential is asked: its neighbour lists would not fit in memory (carbon at 1 TPa has 3.3)."""
-LBFGS_STIFFNESS = 50.0
-"""Diagonal of the initial Hessian, eV/Å²."""
-MAX_STEP = 0.1
-"""Longest step of one degree of freedom of L-BFGS, Å."""
-LBFGS_STEPS = 50
-"""Steps of L-BFGS before FIRE takes over: near a minimum L-BFGS needs half of FIRE's steps, but far from one it can
-wander (measured in ``benchmarks/bench_relaxation.py``)."""
 
 
 @dataclass(slots=True)
-class _Running:
-    """A crystal in the batch."""
+class _Crystal:
+    """A crystal in flight: ``geometry`` is where it enters, ``energies`` (eV/atom), ``volumes`` (Å³/atom) its path."""
 
     index: int
-    n_atoms: int
-    start_volume: float
-    energies: list[float]
-    volumes: list[float]
+    start: Structure
+    geometry: Structure
+    energies: list[float] = field(default_factory=list)
+    volumes: list[float] = field(default_factory=list)
+
+    @property
+    def n_steps(self) -> int:
+        return len(self.energies) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """What the potential says about a geometry: energy (eV), fmax (eV/Å), smax (GPa); its volume (Å³)."""
+
+    energy: float
+    fmax: float
+    smax: float
+    volume: float
+    was_evaluated: bool
+
+    def is_converged(self, protocol: RelaxProtocol) -> bool:
+        return self.fmax < protocol.fmax and (not protocol.cell or self.smax < protocol.smax)
+
+    def failure(self, start: Structure, protocol: RelaxProtocol) -> Failure | None:
+        if not self.was_evaluated:
+            return Failure.EVALUATION_FAILED
+        if not np.isfinite([self.energy, self.fmax, self.smax, self.volume]).all():
+            return Failure.NOT_FINITE
+        ratio = self.volume / start.volume
+        if ratio < protocol.min_volume_ratio or self.volume / len(start) < MINIMUM_VOLUME_PER_ATOM:
+            return Failure.VOLUME_COLLAPSED
+        return Failure.VOLUME_EXPLODED if ratio > protocol.max_volume_ratio else None
 
 
 def relax(
@@ -79,19 +100,22 @@ def relax(
     ------
     tuple
         Position in ``structures`` and outcome, in order of completion.
+
+    Notes
+    -----
+    What has converged is built as it will be returned and evaluated once more, in one batch with what still moves; the
+    energy, ``fmax`` and ``smax`` of the outcome are of that evaluation. Where it does not hold, the crystal goes on.
     """
     accepted = []
     structures = [_right_handed(structure) for structure in structures]
     for index, structure in enumerate(structures):
         failure = _failure_before_start(structure, atomic_numbers)
         if failure is None:
-            accepted.append(index)
+            accepted.append(_Crystal(index, structure, structure))
         else:
             yield index, _without_result(structure, failure)
-    accepted.sort(key=lambda i: len(structures[i]))
-    batch_atoms = batch_atoms or batch_limit(model)
-    for batch in _batches(accepted, [len(structures[i]) for i in accepted], batch_atoms):
-        yield from _relax_batch_safely(structures, batch, Fitting(model), protocol)
+    accepted.sort(key=lambda crystal: -len(crystal.start))  # what leaves makes room for the next, which is no larger
+    yield from _relax_in_flight(deque(accepted), Fitting(model), protocol, batch_atoms)
 
 
 def evaluate(
@@ -147,100 +171,107 @@ def _state(structures: list[Structure], model: ModelInterface) -> ts.SimState:
     return ts.initialize_state(structures, model.device, model.dtype)
 
 
-def _relax_batch_safely(
-    structures: Sequence[Structure], batch: list[int], model: ModelInterface, protocol: RelaxProtocol
+def _relax_in_flight(
+    waiting: deque[_Crystal], model: Fitting, protocol: RelaxProtocol, batch_atoms: int | None
 ) -> Iterator[tuple[int, Relaxation]]:
-    """Relax a batch; if its evaluation raises, relax its crystals one by one so that only the bad one fails."""
-    done = set()
+    moving: list[_Crystal] = []
+    descent: Descent | None = None
+    converged: list[_Crystal] = []  # waits for its last evaluation
+    while waiting or moving or converged:
+        entering = _entering(waiting, moving + converged, batch_atoms or batch_limit(model.model))
+        if entering:
+            start = Descent.from_state(_state([crystal.geometry for crystal in entering], model))
+            descent = start if descent is None else descent.joined(start)
+            moving += entering
+        states = [] if descent is None else [descent.state(model.dtype)]
+        if converged:
+            states.append(_state([crystal.geometry for crystal in converged], model))
+        state: Any = states[0] if len(states) == 1 else ts.concatenate_states(states)
+        found, points = _evaluate(state, model)
+
+        for crystal, point in zip(converged, points[len(moving) :], strict=True):
+            failure = point.failure(crystal.start, protocol)
+            holds = failure is None and point.is_converged(protocol)
+            if not holds and failure is None and crystal.n_steps < protocol.max_steps:
+                waiting.appendleft(crystal)
+                continue
+            crystal.energies[-1] = point.energy / len(crystal.start)
+            yield crystal.index, _relaxation(crystal, point, None if holds else failure or Failure.NOT_CONVERGED)
+        converged = []
+        keep = []
+        for position, (crystal, point) in enumerate(zip(moving, points, strict=False)):
+            crystal.energies.append(point.energy / len(crystal.start))
+            crystal.volumes.append(point.volume / len(crystal.start))
+            failure = point.failure(crystal.start, protocol)
+            is_last = crystal.n_steps >= protocol.max_steps
+            is_converged = failure is None and point.is_converged(protocol)
+            keep.append(failure is None and not is_converged and not is_last)
+            if failure not in {Failure.NOT_FINITE, Failure.EVALUATION_FAILED} and not keep[-1]:
+                crystal.geometry = _geometry(state, position, crystal.start)
+            if is_converged:
+                converged.append(crystal)
+            elif not keep[-1]:
+                yield crystal.index, _relaxation(crystal, point, failure or Failure.NOT_CONVERGED)
+        moving = [crystal for crystal, stays in zip(moving, keep, strict=True) if stays]
+        if descent is None or not moving:
+            descent = None
+            continue
+        stay = torch.tensor(keep, device=model.device)
+        atoms = stay.repeat_interleave(descent.n_atoms)
+        forces, stress = found["forces"][: len(atoms)][atoms], found["stress"][: len(stay)][stay]
+        descent = (descent if all(keep) else descent.kept(stay)).moved(forces, stress, cell=protocol.cell)
+
+
+def _entering(waiting: deque[_Crystal], present: Sequence[_Crystal], batch_atoms: int) -> list[_Crystal]:
+    """Take from the front of the queue what there is room for, at least one crystal if the batch is empty."""
+    room = batch_atoms - sum(len(crystal.start) for crystal in present)
+    entering: list[_Crystal] = []
+    while waiting and (len(waiting[0].start) <= room or not (present or entering)):
+        entering.append(waiting.popleft())
+        room -= len(entering[-1].start)
+    return entering
+
+
+def _evaluate(state: Any, model: ModelInterface) -> tuple[dict[str, torch.Tensor], list[_Point]]:
+    """Evaluate a batch; if that raises, find the crystals that raise alone, so that only they fail."""
     try:
-        for index, relaxation in _relax_batch(structures, batch, model, protocol):
-            done.add(index)
-            yield index, relaxation
+        found = model(state)
+        was_evaluated = True
     except (RuntimeError, ValueError, IndexError, MemoryError, np.linalg.LinAlgError) as error:
-        remaining = [index for index in batch if index not in done]
-        if len(remaining) == 1:
-            logger.warning("relaxation of crystal %d failed: %s", remaining[0], error)
-            yield remaining[0], _without_result(structures[remaining[0]], Failure.EVALUATION_FAILED)
-            return
-        for index in remaining:
-            yield from _relax_batch_safely(structures, [index], model, protocol)
+        n = state.n_systems
+        if n > 1:
+            halves = [_evaluate(state[part], model) for part in (list(range(n // 2)), list(range(n // 2, n)))]
+            both = {name: torch.cat([half[name] for half, _ in halves]) for name in ("energy", "forces", "stress")}
+            return both, halves[0][1] + halves[1][1]
+        logger.warning("evaluation of a crystal of %d atoms failed: %s", state.n_atoms, error)
+        nan = torch.full_like(state.positions, torch.nan)
+        found = {"energy": nan[:1, 0], "forces": nan, "stress": torch.full_like(state.cell, torch.nan)}
+        was_evaluated = False
+    lengths = found["forces"].norm(dim=1)
+    fmax = lengths.new_zeros(state.n_systems).scatter_reduce_(0, state.system_idx, lengths, "amax")
+    smax = found["stress"].abs().amax(dim=(1, 2)) * EV_PER_CUBIC_ANGSTROM_IN_GPA
+    columns = (x.tolist() for x in (found["energy"], fmax, smax, torch.linalg.det(state.cell).abs()))
+    rows: Iterator[tuple[float, float, float, float]] = zip(*columns, strict=True)
+    return found, [_Point(*row, was_evaluated=was_evaluated) for row in rows]
 
 
-def _relax_batch(
-    structures: Sequence[Structure], batch: list[int], model: ModelInterface, protocol: RelaxProtocol
-) -> Iterator[tuple[int, Relaxation]]:
-    state: Any = _state([structures[i] for i in batch], model)
-    cell_filter = ts.CellFilter.frechet if protocol.cell else None
-    state = lbfgs_init(state, model, cell_filter=cell_filter, alpha=LBFGS_STIFFNESS)
-    running = [_Running(i, len(structures[i]), structures[i].volume, [], []) for i in batch]
-    for step in range(protocol.max_steps + 1):
-        finished = _finished(state, running, protocol, is_last=step == protocol.max_steps)
-        for position, failure, numbers in finished:
-            crystal = running[position]
-            yield crystal.index, _relaxation(state, position, structures[crystal.index], crystal, failure, numbers)
-        if finished:
-            gone = {position for position, _, _ in finished}
-            running = [crystal for position, crystal in enumerate(running) if position not in gone]
-            if not running:
-                return
-            state.pop(sorted(gone))
-        if step == LBFGS_STEPS:
-            state = fire_init(bare_state(state), model, cell_filter=cell_filter)
-        is_near = step < LBFGS_STEPS
-        state = lbfgs_step(state, model, max_step=MAX_STEP) if is_near else fire_step(state, model)
+def _geometry(state: Any, position: int, start: Structure) -> Structure:
+    lattice = Lattice(state.cell[position].T.cpu().numpy())
+    coordinates = state.positions[state.system_idx == position].cpu().numpy()
+    return Structure(lattice, start.species, coordinates, coords_are_cartesian=True, to_unit_cell=True)
 
 
-_Numbers = tuple[float, float, bool]
-
-
-def _finished(
-    state: Any, running: list[_Running], protocol: RelaxProtocol, *, is_last: bool
-) -> list[tuple[int, Failure | None, _Numbers]]:
-    """Record this step and return what is done: position in the batch, failure, (fmax, smax, converged)."""
-    forces = ts.system_wise_max_force(state).tolist()
-    stresses = (state.stress.abs().amax(dim=(1, 2)) * EV_PER_CUBIC_ANGSTROM_IN_GPA).tolist()
-    energies = state.energy.tolist()
-    volumes = torch.linalg.det(state.cell).abs().tolist()
-    finished: list[tuple[int, Failure | None, _Numbers]] = []
-    for position, crystal in enumerate(running):
-        crystal.energies.append(energies[position] / crystal.n_atoms)
-        crystal.volumes.append(volumes[position] / crystal.n_atoms)
-        ratio = volumes[position] / crystal.start_volume
-        converged = forces[position] < protocol.fmax and (not protocol.cell or stresses[position] < protocol.smax)
-        failure = None
-        if not np.isfinite([forces[position], stresses[position], energies[position], ratio]).all():
-            failure = Failure.NOT_FINITE
-        elif ratio < protocol.min_volume_ratio or crystal.volumes[-1] < MINIMUM_VOLUME_PER_ATOM:
-            failure = Failure.VOLUME_COLLAPSED
-        elif ratio > protocol.max_volume_ratio:
-            failure = Failure.VOLUME_EXPLODED
-        elif is_last and not converged:
-            failure = Failure.NOT_CONVERGED
-        if converged or failure is not None:
-            numbers = (forces[position], stresses[position], converged and failure is None)
-            finished.append((position, failure, numbers))
-    return finished
-
-
-def _relaxation(
-    state: Any, position: int, start: Structure, crystal: _Running, failure: Failure | None, numbers: _Numbers
-) -> Relaxation:
-    fmax, smax, converged = numbers
-    outcome = Relaxation(
-        structure=start,
-        energy=float(state.energy[position]),
-        fmax=fmax,
-        smax=smax,
-        n_steps=len(crystal.energies) - 1,
-        converged=converged,
+def _relaxation(crystal: _Crystal, point: _Point, failure: Failure | None) -> Relaxation:
+    if failure is Failure.EVALUATION_FAILED:
+        return _without_result(crystal.start, failure)
+    return Relaxation(
+        structure=crystal.start if failure is Failure.NOT_FINITE else crystal.geometry,
+        energy=point.energy,
+        fmax=point.fmax,
+        smax=point.smax,
+        n_steps=crystal.n_steps,
+        converged=failure is None,
         failure=failure,
         energies=tuple(crystal.energies),
         volumes=tuple(crystal.volumes),
     )
-    if failure is Failure.NOT_FINITE:
-        return outcome
-    atoms = state.system_idx == position
-    lattice = Lattice(state.cell[position].T.cpu().numpy())
-    coordinates = state.positions[atoms].cpu().numpy()
-    relaxed = Structure(lattice, start.species, coordinates, coords_are_cartesian=True, to_unit_cell=True)
-    return replace(outcome, structure=relaxed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch_sim as ts
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 from torch_sim.models.interface import ModelInterface
@@ -79,6 +80,43 @@ def test_one_bad_crystal_leaves_the_others_as_they_are_alone(fault, failures):
         assert together[place].energy == pytest.approx(alone.energy, abs=1e-9)
 
 
+def test_a_crystal_enters_when_another_leaves_and_ends_as_it_does_alone():
+    slow = rattled(argon(5.0, 1), distance=0.3, seed=2) * (2, 1, 1)
+    crystals = [argon(5.25, 3), helium(), slow, argon(5.26, 4)]
+    options = {"protocol": RelaxProtocol(), "atomic_numbers": EVERY_ELEMENT}
+    model = Spoilt(fault="nan")
+    together = dict(relax(crystals, model=model, batch_atoms=12, **options))
+    assert model.largest == 12
+    assert list(together) == [0, 3, 1, 2]  # one after the other beside the slow one
+    assert together[1].failure is Failure.NOT_FINITE
+    for place in (0, 2, 3):
+        alone = dict(relax([crystals[place]], model=Spoilt(), **options))[0]
+        assert together[place].n_steps == alone.n_steps
+        assert together[place].energy == pytest.approx(alone.energy, abs=1e-9)
+
+
+def test_convergence_that_does_not_hold_in_the_last_evaluation_is_none():
+    class Forgetful(Spoilt):
+        """Says once that a crystal is at rest which is not."""
+
+        def forward(self, state, **_):
+            found = super().forward(state)
+            if not self.told:
+                self.told = True
+                found["forces"] *= 0
+                found["stress"] *= 0
+            return found
+
+    model = Forgetful()
+    model.told = False
+    crystal = rattled(argon(5.0, 1), distance=0.3, seed=2)
+    outcome = dict(relax([crystal], model=model, protocol=RelaxProtocol(), atomic_numbers=EVERY_ELEMENT))[0]
+    assert outcome.converged
+    assert outcome.n_steps > 1
+    state = ts.initialize_state([outcome.structure], model.device, model.dtype)
+    assert float(model(state)["forces"].norm(dim=1).max()) == pytest.approx(outcome.fmax, abs=1e-9)
+
+
 def test_out_of_memory_lowers_the_limit_instead_of_dying(monkeypatch):
     monkeypatch.setattr(memory, "_limits", {})
     crystals = [argon(5.2 + 0.05 * k, k) for k in range(6)]
@@ -151,7 +189,7 @@ def test_a_left_handed_cell_relaxes_to_the_energy_of_its_mirror_image(chgnet):
 
 
 def test_fire_relaxes_a_left_handed_cell_too(chgnet, monkeypatch):
-    monkeypatch.setattr("genmat.models.relaxation.LBFGS_STEPS", 0)
+    monkeypatch.setattr("genmat.models.descent.LBFGS_STEPS", 0)
     right = rattled(rocksalt(), distance=0.05, seed=4)
     left = Structure(right.lattice.matrix[[1, 0, 2]], right.species, right.frac_coords[:, [1, 0, 2]])
     found = dict(relax([left], model=chgnet, protocol=RelaxProtocol(), atomic_numbers=EVERY_ELEMENT))

@@ -110,7 +110,7 @@ def test_fixed_cell_stays(chgnet):
 
 
 def test_fire_takes_over_from_lbfgs_and_finishes(chgnet, monkeypatch):
-    monkeypatch.setattr("genmat.models.relaxation.LBFGS_STEPS", 3)
+    monkeypatch.setattr("genmat.models.descent.LBFGS_STEPS", 3)
     outcome = relax_all(chgnet, [rattled(perovskite(), distance=0.15, seed=9)])[0]
     assert outcome.converged
     assert outcome.n_steps > 3
