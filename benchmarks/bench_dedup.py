@@ -26,7 +26,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from genmat.screening.identity import describe, is_same_cell
+from genmat.screening.identity import describe, describe_disordered, is_same_cell, substitutes
 from genmat.screening.matching import reduce_cell
 from genmat.screening.uniqueness import Candidate, KnownDraws, find_duplicates
 
@@ -80,23 +80,32 @@ def root_of(identifier: str, found: dict[str, Duplicate | None]) -> str:
     return identifier if duplicate is None else duplicate.id
 
 
-def compare_pairs(table: list[Candidate], number: int) -> None:
-    """Ask both tests about random pairs of one formula, and about each crystal's nearest in order of the table."""
+def compare_pairs(table: list[Candidate], number: int, *, disordered: bool) -> None:
+    """Ask both tests about random pairs of one formula, disordered ones with elements that substitute as one."""
     formulas: dict[str, list[Candidate]] = {}
     for item in table:
         formulas.setdefault(item.description.formula, []).append(item)
-    several = [group for group in formulas.values() if len(group) > 1]
+    several = [group for group in formulas.values() if len(group) > 1 and (not disordered or may_mix(group[0]))]
     dice, judge = random.Random(1), StructureMatcher()  # noqa: S311
     counts: dict[tuple[bool, bool], int] = {}
     for _ in range(number):
         one, other = (item.description.structure for item in dice.sample(dice.choice(several), 2))
+        if disordered:
+            one, other = (describe_disordered(structure).structure for structure in (one, other))
         key = judge.fit(one, other), is_same_cell(reduce_cell(one), reduce_cell(other), compiled=True)
         counts[key] = counts.get(key, 0) + 1
     both, only_judge, only_ours = (counts.get(key, 0) for key in ((True, True), (True, False), (False, True)))
+    kind = "disordered" if disordered else "ordered"
     print(
-        f"{number} pairs of one formula: the matcher calls {both + only_judge} the same; "
+        f"{number} {kind} pairs of one formula: the matcher calls {both + only_judge} the same; "
         f"recall {both / max(1, both + only_judge):.4f}, precision {both / max(1, both + only_ours):.4f}"
     )
+
+
+def may_mix(item: Candidate) -> bool:
+    """Return whether a crystal has elements that substitute for each other."""
+    symbols = sorted({site.specie.symbol for site in item.description.structure})
+    return len(substitutes(symbols)) < len(symbols)
 
 
 def main() -> None:
@@ -145,7 +154,8 @@ def main() -> None:
         f"precision {len(repeats & found) / max(1, len(found)):.4f}",
         flush=True,
     )
-    compare_pairs(table, arguments.pairs)
+    compare_pairs(table, arguments.pairs, disordered=False)
+    compare_pairs(table, arguments.pairs, disordered=True)
 
     result, seconds = timed(find_duplicates, fresh(table))
     hit = sum(root_of(copy, result) == root_of(origin, result) for copy, origin in truth.items())

@@ -33,7 +33,7 @@ def close_generation(store: Store, campaign: Campaign, state: RoundState) -> Non
     """Reject what the campaign drew before, select what is relaxed, and open the prescreening of a round."""
     everything = _candidates(store, campaign.name, last_round=state.round)
     reached = [candidate for candidate in everything if _passed(candidate, Stage.NOVELTY)]
-    repeats = _duplicates(store, reached, relaxed=False)
+    repeats = _duplicates(store, campaign, reached, relaxed=False)
     mine = [candidate for candidate in reached if candidate.round == state.round]
     _record(store, state, {c.id: _uniqueness_verdict(c, repeats, Stage.UNIQUENESS) for c in mine})
 
@@ -58,7 +58,7 @@ def close_prescreen(store: Store, campaign: Campaign, document: CampaignDocument
     """Reject what relaxed to one crystal, rank all survivors of the campaign, and sum the round up."""
     everything = _candidates(store, campaign.name, last_round=state.round)
     reached = [candidate for candidate in everything if _passed(candidate, Stage.NOVELTY_RELAXED)]
-    repeats = _duplicates(store, reached, relaxed=True)
+    repeats = _duplicates(store, campaign, reached, relaxed=True)
     judged = [
         c
         for c in reached
@@ -159,9 +159,11 @@ def _passed(candidate: CandidateDocument, stage: Stage) -> bool:
     return verdict is not None and verdict.passed
 
 
-def _duplicates(store: Store, candidates: Sequence[CandidateDocument], *, relaxed: bool) -> dict[str, Duplicate | None]:
+def _duplicates(
+    store: Store, campaign: Campaign, candidates: Sequence[CandidateDocument], *, relaxed: bool
+) -> dict[str, Duplicate | None]:
     """Return which earlier draw each candidate repeats, as drawn or as relaxed; None for the first of its kind."""
-    from genmat.screening.identity import describe
+    from genmat.screening.identity import describe, describe_disordered
     from genmat.screening.uniqueness import Candidate, find_duplicates
 
     place = {c.id: str(c.relaxed_structure_id if relaxed else c.structure_id) for c in candidates}
@@ -169,7 +171,11 @@ def _duplicates(store: Store, candidates: Sequence[CandidateDocument], *, relaxe
     draws = []
     for candidate in candidates:
         document = documents[place[candidate.id]]
-        description = describe(document.to_structure(), gene=document.gene or "")
+        structure = document.to_structure()
+        if campaign.screen.matching == "disordered":
+            description = describe_disordered(structure)
+        else:
+            description = describe(structure, gene=document.gene or "")
         draws.append(Candidate(candidate.id, (candidate.round, candidate.index), description))
     return find_duplicates(draws)
 
@@ -235,7 +241,7 @@ def _outcome(store: Store, candidate: CandidateDocument, repeats: Mapping[str, D
 
 
 def _definition(campaign: Campaign, document: CampaignDocument, state: RoundState) -> SsunDefinition:
-    from genmat.screening.identity import MATCHER
+    from genmat.screening.identity import MATCHER, Evidence
     from workflows.description import SYMPREC
     from workflows.prescreen import relax_protocol
 
@@ -252,6 +258,6 @@ def _definition(campaign: Campaign, document: CampaignDocument, state: RoundStat
         f"fmax {protocol.fmax:g} eV/Å, smax {protocol.smax:g} GPa, at most {protocol.max_steps} steps",
         reference_id=reference.id,
         snapshot_id=next(s.id for s in document.snapshots if s.round == state.round),
-        matcher=MATCHER,
+        matcher=Evidence.DISORDERED.text if campaign.screen.matching == "disordered" else MATCHER,
         symprec=SYMPREC,
     )

@@ -119,7 +119,8 @@ def _early_verdicts(work: Work, structure: Structure, name: str, snapshot: Snaps
     verdicts = [Verdict.accept(Stage.GENERATE)]
     verdicts.append(check_validity(structure, gates=work.campaign.screen.gates))
     if verdicts[-1].passed:
-        verdicts.append(snapshot.novelty.check(describe(structure, gene=name)))
+        disordered = work.campaign.screen.matching == "disordered"
+        verdicts.append(snapshot.novelty.check(describe(structure, gene=name), disordered=disordered))
     return verdicts
 
 

@@ -312,7 +312,11 @@ def _assess(
     work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
     if not verdict.passed:
         return
-    verdict = snapshot.novelty.check(describe(structure, gene=document.gene or ""), stage=Stage.NOVELTY_RELAXED)
+    verdict = snapshot.novelty.check(
+        describe(structure, gene=document.gene or ""),
+        stage=Stage.NOVELTY_RELAXED,
+        disordered=work.campaign.screen.matching == "disordered",
+    )
     work.store.candidates.record([Decision(candidate.id, work.record(verdict))])
     if not verdict.passed:
         return

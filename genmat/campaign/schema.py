@@ -237,6 +237,11 @@ class Screen(CampaignModel):
         default=None,
         description="Tests by one evaluation, before a candidate is relaxed; null: every selected one is relaxed.",
     )
+    matching: Literal["ordered", "disordered"] = Field(
+        default="ordered",
+        description="When crystals are the same: ordered (every element on its own sites) or disordered (elements "
+        "alike in size and electronegativity count as one, so that orderings of a solid solution are repeats).",
+    )
     max_relaxed: Count | None = Field(
         default=None,
         description="Relaxations in each round, best-scored candidates first; null for all that got so far.",

@@ -72,6 +72,7 @@ class Evidence(StrEnum):
     """What showed that two crystals are the same."""
 
     MATCHER = "matcher"
+    DISORDERED = "disordered_matcher"
     GENE = "gene_and_fingerprint"
     FINGERPRINT = "fingerprint"
 
@@ -83,6 +84,7 @@ class Evidence(StrEnum):
 
 _EVIDENCE_TEXTS = {
     Evidence.MATCHER: MATCHER,
+    Evidence.DISORDERED: f"{MATCHER} with elements that substitute for each other as one",
     Evidence.GENE: f"equal genes and fingerprints within {SAME_GENE}",
     Evidence.FINGERPRINT: f"fingerprints within {ANY_GENE}",
 }
@@ -102,12 +104,15 @@ class Description:
         From :func:`genmat.reference.fingerprint.fingerprint`; ``None`` to compute it where it is first asked for.
     structure
         Its geometry, any cell; ``None`` where only gene and fingerprint are known.
+    shows
+        What it shows if the matcher calls another crystal the same.
     """
 
     formula: str
     gene: str
     stored_fingerprint: NDArray[np.uint16] | None
     structure: Structure | None
+    shows: Evidence = Evidence.MATCHER
     _cell: Cell | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -147,7 +152,7 @@ def describe_disordered(structure: Structure) -> Description:
     groups = substitutes(sorted({site.specie.symbol for site in structure}))
     blended = structure.copy()
     blended.replace_species({symbol: group[0] for group in groups for symbol in group[1:]})
-    return Description(reduced_formula(structure.composition), "", None, blended)
+    return Description(reduced_formula(structure.composition), "", None, blended, Evidence.DISORDERED)
 
 
 def substitutes(symbols: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -258,7 +263,7 @@ def find_same(
             evidence = _without_geometry(crystal, other, difference=difference)
         elif n_asked < MAX_ASKED:
             n_asked += 1
-            evidence = Evidence.MATCHER if is_same_cell(crystal.cell, other.cell, compiled=compiled) else None
+            evidence = crystal.shows if is_same_cell(crystal.cell, other.cell, compiled=compiled) else None
         if evidence is not None:
             return Same(index, evidence, difference)
     return None

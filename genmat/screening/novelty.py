@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genmat.reference.fingerprint import fingerprint_difference
 from genmat.representation import to_structure
-from genmat.screening.identity import Description, Evidence, find_same
+from genmat.screening.identity import Description, Evidence, describe_disordered, find_same, is_same_cell
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -92,16 +93,38 @@ class NoveltyIndex:
     def __len__(self) -> int:
         return len(self.reference) + len(self.added)
 
-    def find(self, candidate: Description) -> Match | None:
-        """Return the known crystal that a candidate is, the nearest fingerprint first; ``None`` if it is novel."""
+    def find(self, candidate: Description, *, disordered: bool = False) -> Match | None:
+        """Return the known crystal that a candidate is, the nearest fingerprint first; ``None`` if it is novel.
+
+        Parameters
+        ----------
+        candidate
+            Crystal to look for.
+        disordered
+            Whether it is also known if its elements that substitute for each other sit on other sites, of the known
+            crystals with geometry.
+        """
         rows = self._rows.get(candidate.formula)
         if rows is None:
             return None
         fingerprints = np.stack([self._fingerprint(row) for row in rows])
         same = find_same(candidate, fingerprints, lambda index: self._description(rows[index]))
-        return None if same is None else Match(self._material_id(rows[same.index]), same.evidence, same.difference)
+        if same is None:
+            return self._find_disordered(candidate, rows) if disordered else None
+        return Match(self._material_id(rows[same.index]), same.evidence, same.difference)
 
-    def check(self, candidate: Description, *, stage: Stage = Stage.NOVELTY) -> Verdict:
+    def _find_disordered(self, candidate: Description, rows: Iterable[int]) -> Match | None:
+        if candidate.structure is None:
+            return None
+        blended = describe_disordered(candidate.structure)
+        for row in rows:
+            other = self._description(row).structure
+            if other is not None and is_same_cell(blended.cell, describe_disordered(other).cell):
+                difference = float(fingerprint_difference(self._fingerprint(row), candidate.fingerprint))
+                return Match(self._material_id(row), Evidence.DISORDERED, difference)
+        return None
+
+    def check(self, candidate: Description, *, stage: Stage = Stage.NOVELTY, disordered: bool = False) -> Verdict:
         """Decide whether a crystal is novel.
 
         Parameters
@@ -110,6 +133,8 @@ class NoveltyIndex:
             Crystal as drawn or as relaxed.
         stage
             ``Stage.NOVELTY`` or ``Stage.NOVELTY_RELAXED``.
+        disordered
+            As in :meth:`find`.
 
         Returns
         -------
@@ -119,7 +144,7 @@ class NoveltyIndex:
         """
         same_formula = len(self._rows.get(candidate.formula, ()))
         values: dict[str, float | str] = {"reference_id": self.reference.id, "same_formula": same_formula}
-        match = self.find(candidate)
+        match = self.find(candidate, disordered=disordered)
         if match is None:
             detail = f"none of {same_formula} known crystals of {candidate.formula} among {len(self):,} is the same"
             return Verdict.accept(stage, detail, **values)

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genmat.reference.fingerprint import SIZE
-from genmat.screening.identity import Description, Evidence, find_same, is_same_cell
+from genmat.screening.identity import Description, find_same, is_same_cell
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
+
+    from genmat.screening.identity import Evidence
 
 FEW = 8
 """First draws of one formula up to which the matcher is asked about each: that costs less than fingerprints."""
@@ -103,7 +105,7 @@ class _Kind:
         if len(self.firsts) <= FEW and all(d.structure is not None for d in (crystal, *self._descriptions())):
             for other in self.firsts:
                 if is_same_cell(crystal.cell, other.description.cell, compiled=compiled):
-                    return Duplicate(other.id, Evidence.MATCHER, None)
+                    return Duplicate(other.id, crystal.shows, None)
             return None
         self._fill()
         same = find_same(

@@ -161,4 +161,5 @@ def test_two_orderings_of_one_solid_solution_are_the_same_only_as_disordered_cry
     ]
     disordered = find_duplicates(draws)
     assert disordered["b"].id == "a"
+    assert "substitute for each other" in disordered["b"].evidence.text
     assert disordered["c"] is None

@@ -49,6 +49,21 @@ def test_a_known_crystal_is_recognised_when_its_symmetry_is_broken(index, name):
     assert match.evidence in {Evidence.MATCHER, Evidence.FINGERPRINT}
 
 
+def test_another_ordering_of_a_known_alloy_is_known_only_as_disordered(reference):
+    sites = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    known = Structure(Lattice.tetragonal(3.6, 3.6), ["Fe", "Fe", "Co", "Co"], sites)
+    layered = [[x, y, (z + shift) / 2] for shift in (0, 1) for x, y, z in sites]
+    other = Structure(Lattice.tetragonal(3.6, 7.2), ["Fe"] * 4 + ["Co"] * 4, layered)
+    extended = NoveltyIndex(reference, [Added("alloy", described(known))])
+    assert extended.check(described(other)).passed
+    verdict = extended.check(described(other), disordered=True)
+    assert (verdict.passed, verdict.values["known_as"]) == (False, "alloy")
+    assert verdict.values["evidence"] == "disordered_matcher"
+    assert "substitute for each other" in verdict.detail
+    salt = Structure(Lattice.tetragonal(3.6, 3.6), ["Na", "Na", "Cl", "Cl"], sites)
+    assert extended.check(described(salt), disordered=True).passed
+
+
 def test_another_polymorph_is_novel(index):
     wurtzite = Structure.from_spacegroup(
         "P6_3mc", Lattice.hexagonal(4.3, 7.0), ["Na", "Cl"], [[1 / 3, 2 / 3, 0], [1 / 3, 2 / 3, 0.375]]
