@@ -232,7 +232,8 @@ def _lbfgs_step(steps: Tensor, changes: Tensor, force: Tensor, system: Tensor, n
         direction = direction + (weights[k] - back)[system, None] * steps[:, k]
     length = direction.norm(dim=1)
     longest = length.new_zeros(n_systems).scatter_reduce_(0, system, length, "amax")
-    return -direction * (LONGEST_STEP / longest.clamp(min=LONGEST_STEP))[system, None]
+    shrunk: Tensor = -direction * (LONGEST_STEP / longest.clamp(min=LONGEST_STEP))[system, None]
+    return shrunk
 
 
 def _fire_velocity(descent: Descent, force: Tensor, system: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

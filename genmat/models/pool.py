@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from itertools import islice
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Self
 
 from genmat.models.potentials import get_potential
+from genmat.models.protocol import Failure, Relaxation
+from genmat.models.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pymatgen.core.structure import Structure
     from torch_sim.models.interface import ModelInterface
 
     from genmat.models.potentials import Potential
-    from genmat.models.protocol import Relaxation, RelaxProtocol
+    from genmat.models.protocol import RelaxProtocol
 
-PARENT_CHECK_SECONDS = 2.0
 GROUP = (4, 8)
 """Fewest and most crystals of a group on a CPU, else a quarter of all: large ones are faster, small ones spread."""
 GPU_GROUP_ATOMS = 8192
@@ -45,7 +40,7 @@ class PotentialPool:
     Notes
     -----
     Processes are started at the first use. They end with :meth:`close`, and by themselves when the process that
-    started them is gone.
+    started them is gone. One that dies is replaced, and what it had not finished is done again.
     """
 
     def __init__(self, potential: str, *, workers: int, device: str = "cpu") -> None:
@@ -56,12 +51,7 @@ class PotentialPool:
             device = str(get_device(device))
         self.is_gpu = device != "cpu"
         self.workers = 1 if self.is_gpu else workers
-        self._executor = ProcessPoolExecutor(
-            max_workers=self.workers,
-            mp_context=get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(self.potential, device, os.getpid()),
-        )
+        self._processes = Workers(self.workers, _start_worker, (self.potential, device))
 
     def __enter__(self) -> Self:
         """Return the pool."""
@@ -72,8 +62,8 @@ class PotentialPool:
         self.close()
 
     def close(self) -> None:
-        """End the processes; work that has not begun is dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """End the processes and drop their work."""
+        self._processes.close()
 
     def relax(
         self, structures: Mapping[str, Structure], *, missing: Collection[str], protocol: RelaxProtocol
@@ -93,39 +83,31 @@ class PotentialPool:
         -----
         Crystals are relaxed in groups, of 4 to 8 crystals on a CPU and of ``GPU_GROUP_ATOMS`` atoms on a GPU, that
         depend on ``structures`` alone, whatever is missing: floats depend on what shares a batch, so a resumed run gets
-        the bits of an undisturbed one. A yielded crystal may be one that was not missing. A process that dies loses at
-        most its group.
+        the bits of an undisturbed one. A yielded crystal may be one that was not missing. What a process has relaxed
+        before it dies is not lost, and a crystal that kills its process again and again comes back with
+        ``Failure.EVALUATION_FAILED``.
         """
         order = sorted(structures, key=lambda name: (-len(structures[name]), name))  # the long ones first
         groups = list(_groups(order, [len(structures[name]) for name in order], by_atoms=self.is_gpu))
-        wanted = [group for group in groups if not set(group).isdisjoint(missing)]
-        tasks = [[structures[name] for name in group] for group in wanted]
-        for task, outcomes in self._map(_relax_task, tasks, protocol):
-            for position, relaxation in outcomes:
-                yield wanted[task][position], relaxation
+        place = {name: position for position, name in enumerate(order)}
+        wanted = [[place[name] for name in group] for group in groups if not set(group).isdisjoint(missing)]
+        items = [structures[name] for name in order]
+        for position, outcome in self._processes.map(_relax_task, items, wanted, protocol):
+            yield order[position], outcome or _killed(items[position])
 
     def evaluate(self, structures: Sequence[Structure]) -> Iterator[tuple[int, float]]:
-        """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
+        """Yield the position and the total energy (eV per cell) of each crystal; NaN where it kills its process."""
         order = sorted(range(len(structures)), key=lambda i: -len(structures[i]))
         groups = [order[start : start + EVALUATED_AT_ONCE] for start in range(0, len(order), EVALUATED_AT_ONCE)]
-        for task, energies in self._map(_evaluate_task, [[structures[i] for i in group] for group in groups]):
-            for position, energy in energies:
-                yield groups[task][position], energy
+        for position, energy in self._processes.map(_evaluate_task, structures, groups):
+            yield position, float("nan") if energy is None else energy
 
-    def _map[R](
-        self, function: Callable[..., R], tasks: Sequence[list[Structure]], *arguments: object
-    ) -> Iterator[tuple[int, R]]:
-        """Yield the number and the result of each task in order of completion; few are in flight at a time."""
-        waiting = iter(enumerate(tasks))
-        pending: dict[Future[R], int] = {}
-        while True:
-            for number, task in islice(waiting, 2 * self.workers - len(pending)):
-                pending[self._executor.submit(function, task, *arguments)] = number
-            if not pending:
-                return
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
+
+def _killed(structure: Structure) -> Relaxation:
+    nan = float("nan")
+    return Relaxation(
+        structure, nan, nan, nan, 0, converged=False, failure=Failure.EVALUATION_FAILED, energies=(), volumes=()
+    )
 
 
 def _groups(names: Sequence[str], sizes: Sequence[int], *, by_atoms: bool) -> Iterator[list[str]]:
@@ -148,28 +130,21 @@ _worker: list[tuple[ModelInterface, frozenset[int]]] = []
 """In a worker process: its model and the elements that it supports."""
 
 
-def _start_worker(potential: Potential, device: str, parent: int) -> None:
+def _start_worker(potential: Potential, device: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     _worker.append((potential.load(device=device), potential.atomic_numbers))
 
 
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(PARENT_CHECK_SECONDS)
-    os._exit(1)
-
-
-def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> list[tuple[int, Relaxation]]:
+def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> Iterator[tuple[int, Relaxation]]:
     from genmat.models.relaxation import relax
 
     model, supported = _worker[0]
-    return list(relax(structures, model=model, protocol=protocol, atomic_numbers=supported))
+    yield from relax(structures, model=model, protocol=protocol, atomic_numbers=supported)
 
 
-def _evaluate_task(structures: list[Structure]) -> list[tuple[int, float]]:
+def _evaluate_task(structures: list[Structure]) -> Iterator[tuple[int, float]]:
     from genmat.models.relaxation import evaluate
 
-    return list(evaluate(structures, model=_worker[0][0]))
+    yield from evaluate(structures, model=_worker[0][0])

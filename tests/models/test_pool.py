@@ -32,8 +32,23 @@ def crystals():
     }
 
 
-def test_resumed_relaxation_gives_the_same_bits(pool):
-    everything = dict(pool.relax(crystals(), missing={"a", "b", "c"}, protocol=RelaxProtocol()))
+@pytest.fixture(scope="module")
+def everything(pool):
+    return dict(pool.relax(crystals(), missing={"a", "b", "c"}, protocol=RelaxProtocol()))
+
+
+def test_a_killed_process_loses_nothing_and_changes_no_bit(pool, everything):
+    (worker,) = (child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline()))
+    relaxing = pool.relax(crystals(), missing={"a", "b", "c"}, protocol=RelaxProtocol())
+    found = dict([next(relaxing)])
+    worker.kill()
+    found |= dict(relaxing)
+    assert {name: outcome.energies for name, outcome in found.items()} == {
+        name: outcome.energies for name, outcome in everything.items()
+    }
+
+
+def test_resumed_relaxation_gives_the_same_bits(pool, everything):
     resumed = dict(pool.relax(crystals(), missing={"b"}, protocol=RelaxProtocol()))
     assert resumed["b"].energy == everything["b"].energy
     assert resumed["b"].structure == everything["b"].structure
