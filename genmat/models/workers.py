@@ -49,6 +49,7 @@ class _Call:
     waiting: deque[_Task] = field(default_factory=deque)
     found: deque[tuple[int, Any]] = field(default_factory=deque)
     n_open: int = 0
+    error: str | None = None
 
 
 class _Process:
@@ -136,6 +137,8 @@ class Workers:
             while call.n_open or call.found:
                 while call.found:
                     yield call.found.popleft()
+                if call.error is not None:
+                    raise PotentialError(call.error)
                 if call.n_open:
                     self._hand_out(call)
                     self._receive()
@@ -176,10 +179,17 @@ class Workers:
             elif kind == "done":
                 process.tasks.popleft().call.n_open -= 1
             else:
-                self._processes.remove(process)
-                process.end()
-                msg = f"a worker process failed: {content[0]}; its traceback:\n{content[1]}"
-                raise PotentialError(msg)
+                self._fail(process, f"a worker process failed: {content[0]}; its traceback:\n{content[1]}")
+
+    def _fail(self, process: _Process, error: str) -> None:
+        """Tell the use whose task raised, and let others have what the process had at hand for them."""
+        self._processes.remove(process)
+        process.end()
+        if not process.tasks:
+            raise PotentialError(error)
+        process.tasks.popleft().call.error = error
+        for task in reversed(process.tasks):
+            task.call.waiting.appendleft(task)
 
     def _replace(self, process: _Process) -> None:
         """Take up again what a dead process leaves behind."""

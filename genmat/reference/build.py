@@ -10,6 +10,8 @@ Stages, each resumable from its journal:
 
 from __future__ import annotations
 
+import logging
+import math
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
     type Progress = Callable[[str, int, int], None]
     """Called with the stage, what is done and the total."""
+
+logger = logging.getLogger(__name__)
 
 LABEL_WINDOW = 0.15
 """Labelled distance to the source's hull up to which a crystal gets an energy, eV/atom."""
@@ -114,9 +118,13 @@ def compute_static(
     missing = [crystal for crystal in wanted if crystal.material_id not in done]
     for start in range(0, len(missing), 4 * BLOCK):
         block = missing[start : start + 4 * BLOCK]
+        energies = dict(pool.evaluate([crystal.structure() for crystal in block]))
+        for position in [position for position, energy in energies.items() if not math.isfinite(energy)]:
+            logger.warning("%s is left out of the hull: the potential has no energy of it", block[position].material_id)
+            del energies[position]
         journal.append(
             {"material_id": block[position].material_id, "energy_per_atom": energy / len(block[position].species)}
-            for position, energy in pool.evaluate([crystal.structure() for crystal in block])
+            for position, energy in energies.items()
         )
         progress("static", len(wanted) - len(missing) + min(start + 4 * BLOCK, len(missing)), len(wanted))
 

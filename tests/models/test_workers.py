@@ -49,6 +49,17 @@ def test_two_uses_at_once_each_get_their_own(mortal, tmp_path):
     workers.close()
 
 
+def test_a_use_that_raises_leaves_the_others_alone(mortal, tmp_path):
+    workers = Workers(1, mortal.ready, ())
+    failing = workers.map(mortal.fail, [1], [[0]])
+    other = workers.map(mortal.doubled, [1, 2, 3], [[0], [1], [2]], str(tmp_path))
+    assert next(other) == (0, 2)
+    with pytest.raises(PotentialError, match="ZeroDivisionError"):
+        next(failing)
+    assert list(other) == [(1, 4), (2, 6)]
+    workers.close()
+
+
 def test_an_abandoned_use_does_not_disturb_the_next(mortal, tmp_path):
     workers = Workers(1, mortal.ready, ())
     abandoned = workers.map(mortal.doubled, [1, 2, 3], [[0], [1], [2]], str(tmp_path))
