@@ -175,7 +175,10 @@ WRONG = {
     ),
     "tolerance in meV": ("name: x\nscreen: {hull_tolerance: 80}", "got 80, expected at most 1 .τ: .* eV/atom"),
     "unknown hull": ("name: x\nscreen: {hull: mp}", "screen.hull: got 'mp', expected 'chgnet'"),
-    "unknown engine": ("name: x\nvalidate: {engine: vsap}", "validate.engine: got 'vsap', expected 'gpaw' or 'vasp'"),
+    "unknown engine": (
+        "name: x\nvalidate: {engine: vsap}",
+        "validate.engine: got 'vsap', expected 'gpaw', 'vasp' or 'vasp-r2scan'",
+    ),
     "no candidate to validate": ("name: x\nvalidate: {top: 0}", "validate.top: got 0, expected at least 1"),
     "workers in words": ("name: x\nresources: {workers: all}", "resources.workers: got 'all', expected .* 'auto'"),
     "part that is no mapping": (
