@@ -79,6 +79,8 @@ class FacetCache:
 
     def put(self, key: int, system: System) -> None:
         """Keep the hull of a chemical system; written with others, at the latest when the process ends."""
+        if self._failed:
+            return
         self._waiting.append((self.hull, _bytes(key), _packed(system)))
         if len(self._waiting) >= BATCH:
             self._ask(None)
@@ -98,6 +100,7 @@ class FacetCache:
         except (sqlite3.Error, OSError) as err:
             logger.info("facets are computed, %s says: %s", self.file, err)
             self._failed = True
+            self._waiting.clear()
             if isinstance(err, sqlite3.DatabaseError) and not isinstance(err, sqlite3.OperationalError):
                 with suppress(OSError):
                     self.file.unlink(missing_ok=True)

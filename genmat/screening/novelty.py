@@ -117,6 +117,8 @@ class NoveltyIndex:
         if candidate.structure is None:
             return None
         blended = describe_disordered(candidate.structure)
+        if blended.structure == candidate.structure:  # nothing in it substitutes
+            return None
         for row in rows:
             other = self._description(row).structure
             if other is not None and is_same_cell(blended.cell, describe_disordered(other).cell):
