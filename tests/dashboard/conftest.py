@@ -57,6 +57,15 @@ resources: {generate_chunk: 7, screen_chunk: 3, workers: 1}
 budget: {max_hours: 1}
 """
 
+
+@pytest.fixture(scope="session", autouse=True)
+def private_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what the campaign of this process caches, such as facets of the hull, out of the developer's data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&{{7*7}}{% raw %}<svg/onload=alert(3)>"
 """One text that tries to leave every place a page can put it."""
 

@@ -56,7 +56,7 @@ def reference() -> None:
         pytest.skip("the shipped reference is absent: genmat data build-reference")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def private_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep what jobs of this process cache, such as facets of the hull, out of the developer's data folder."""
     with pytest.MonkeyPatch.context() as patch:
