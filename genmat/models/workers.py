@@ -147,9 +147,9 @@ class Workers:
             call.n_open = 0
 
     def _hand_out(self, call: _Call) -> None:
-        """Give tasks to the processes with the fewest, and start processes as far as there is work."""
+        """Give tasks to the processes with the fewest; all start together, as each takes seconds to load its model."""
         while call.waiting:
-            if len(self._processes) < self.number and all(process.tasks for process in self._processes):
+            while len(self._processes) < self.number:
                 self._processes.append(_Process(self._start, self._arguments))
             process = min(self._processes, key=lambda process: len(process.tasks))
             if len(process.tasks) >= AHEAD:
