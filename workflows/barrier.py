@@ -49,8 +49,7 @@ def close_generation(store: Store, campaign: Campaign, state: RoundState) -> Non
             selections[candidate.id] = Verdict.reject(Stage.SELECTION, Reason.NOT_SELECTED, detail)
     _record(store, state, selections)
     potential = get_potential(campaign.screen.potential)
-    chosen = [candidate.id for candidate in unique[:limit]]
-    plan_prescreen(store, campaign, state, chosen, potential_sha256=potential.sha256)
+    plan_prescreen(store, campaign, state, unique[:limit], potential_sha256=potential.sha256)
     store.campaigns.set_round(campaign.name, state.model_copy(update={"phase": PRESCREEN}), expected_phase=GENERATE)
 
 

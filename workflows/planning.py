@@ -11,10 +11,11 @@ from workflows.chunk import ASSESS, GENERATE, PRESCREEN, RELAX, STATIC, Chunk, p
 from workflows.identity import activity_id, candidate_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from genmat.campaign import Campaign
-    from genmat.database.documents import ActivityDocument, RoundState
+    from genmat.campaign.schema import Resources
+    from genmat.database.documents import ActivityDocument, CandidateDocument, RoundState
     from genmat.database.store import Store
     from genmat.generation.draw import Generator
     from genmat.reference.table import Reference
@@ -96,19 +97,22 @@ def prescreen_chunks(store: Store, campaign: Campaign, state: RoundState) -> lis
 
 
 def plan_prescreen(
-    store: Store, campaign: Campaign, state: RoundState, candidates: Sequence[str], *, potential_sha256: str
+    store: Store,
+    campaign: Campaign,
+    state: RoundState,
+    candidates: Sequence[CandidateDocument],
+    *,
+    potential_sha256: str,
 ) -> None:
     """Register the relaxation and assessment of the selected candidates of a round, in chunks."""
-    size = campaign.resources.screen_chunk
     activities = []
-    for start in range(0, len(candidates), size):
-        used = candidates[start : start + size]
+    for chunk in _screen_chunks(candidates, campaign.resources):
         activities += [
             plan_activity(
                 campaign.name,
                 state.round,
                 stage,
-                used,
+                [candidate.id for candidate in chunk],
                 model=campaign.screen.potential,
                 model_sha256=potential_sha256,
                 parameters=campaign.screen.model_dump(mode="json"),
@@ -116,6 +120,21 @@ def plan_prescreen(
             for stage in _prescreen_stages(campaign)
         ]
     store.provenance.insert_if_absent(activities)
+
+
+def _screen_chunks(candidates: Sequence[CandidateDocument], resources: Resources) -> Iterator[list[CandidateDocument]]:
+    """Yield candidates in their order; a chunk is full by its atoms, which say how long it takes, or by its number."""
+    chunk: list[CandidateDocument] = []
+    atoms = 0
+    for candidate in candidates:
+        size = candidate.nsites or 1
+        if chunk and (atoms + size > resources.screen_chunk_atoms or len(chunk) == resources.screen_chunk):
+            yield chunk
+            chunk, atoms = [], 0
+        chunk.append(candidate)
+        atoms += size
+    if chunk:
+        yield chunk
 
 
 def _prescreen_stages(campaign: Campaign) -> tuple[str, ...]:

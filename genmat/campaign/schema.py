@@ -322,8 +322,11 @@ class Resources(CampaignModel):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
     ] = Field(default="auto", description="Processes that relax side by side, one thread each; auto: one a core.")
     generate_chunk: Annotated[Count, Field(le=100_000)] = Field(default=50, description="Draws in one generation job.")
-    screen_chunk: Annotated[Count, Field(le=100_000)] = Field(
-        default=20, description="Structures in one relaxation job."
+    screen_chunk_atoms: Annotated[Count, Field(le=10_000_000)] = Field(
+        default=240, description="Atoms in one relaxation job; a larger structure has one to itself."
+    )
+    screen_chunk: Annotated[Count, Field(le=100_000)] | None = Field(
+        default=None, description="Structures in one relaxation job at most; null: screen_chunk_atoms decides."
     )
 
 
