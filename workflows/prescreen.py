@@ -91,7 +91,7 @@ def relax_protocol(campaign: Campaign) -> RelaxProtocol:
     from genmat.models.protocol import RelaxProtocol
 
     asked = campaign.screen.relax
-    return RelaxProtocol(fmax=asked.fmax, smax=asked.smax, max_steps=asked.max_steps)
+    return RelaxProtocol(fmax=asked.fmax, smax=asked.smax, max_steps=asked.max_steps, rattle=asked.rattle)
 
 
 @job(name="relax")
@@ -142,7 +142,8 @@ def _write_relaxation(
     from workflows.description import describe, structure_document
 
     described = describe(relaxation.structure)
-    verdict = _relaxation_verdict(work.campaign, relaxation, described)
+    proposed = work.store.structures.require(str(candidate.structure_id)).space_group_number
+    verdict = _relaxation_verdict(work.campaign, relaxation, described, proposed=proposed)
     fields: dict[str, Any] = {}
     if math.isfinite(relaxation.energy):
         parent = str(candidate.structure_id)
@@ -204,7 +205,9 @@ def _properties(
     ]
 
 
-def _relaxation_verdict(campaign: Campaign, relaxation: Relaxation, described: Described) -> Verdict:
+def _relaxation_verdict(
+    campaign: Campaign, relaxation: Relaxation, described: Described, *, proposed: int | None
+) -> Verdict:
     """Return whether a relaxation can be used: converged, not blown up, no atoms on top of each other."""
     from genmat.models.protocol import Failure
     from genmat.screening.validity import check_validity
@@ -223,7 +226,10 @@ def _relaxation_verdict(campaign: Campaign, relaxation: Relaxation, described: D
         "smax": relaxation.smax,
         "n_steps": relaxation.n_steps,
         "space_group_number": described.space_group_number or 0,
+        "space_group_number_proposed": proposed or 0,
     }
+    if relaxation.rattle_gain is not None:
+        values["rattle_gain"] = relaxation.rattle_gain
     if relaxation.failure is not None:
         detail = f"{relaxation.failure.value} after {relaxation.n_steps} steps, fmax {relaxation.fmax:.3g} eV/Å"
         return Verdict.reject(Stage.RELAX, reasons[relaxation.failure], detail, **values)
@@ -241,6 +247,10 @@ def _relaxation_verdict(campaign: Campaign, relaxation: Relaxation, described: D
     if not again.passed:
         return again
     detail = f"{relaxation.n_steps} steps, fmax {relaxation.fmax:.3f} eV/Å, volume {change:+.1%}"
+    if proposed != described.space_group_number:
+        detail += f", space group {proposed} became {described.space_group_number}"
+    if relaxation.rattle_gain:
+        detail += f", {relaxation.rattle_gain:.3f} eV/atom lower once it was displaced"
     return Verdict.accept(Stage.RELAX, detail, **values)
 
 

@@ -218,6 +218,13 @@ class Relax(CampaignModel):
     fmax: Number = Field(default=0.05, gt=0, le=1, description="Largest force component norm at convergence, eV/Å.")
     smax: Number = Field(default=0.5, gt=0, le=100, description="Largest stress component at convergence, GPa.")
     max_steps: Annotated[Count, Field(le=10_000)] = Field(default=300, description="Optimiser steps before giving up.")
+    rattle: Number = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Displacement (standard deviation, Å) of a converged crystal before it is relaxed once more, "
+        "to leave a saddle point that its symmetry holds it on; the lower one of both is kept. 0: none.",
+    )
 
 
 class Screen(CampaignModel):

@@ -39,6 +39,9 @@ class RelaxProtocol:
         Volume relative to the start outside of which a crystal is given up.
     cell
         Whether the cell is relaxed too; if not, ``smax`` does not count.
+    rattle
+        Standard deviation of the displacements (Å) that a converged crystal gets before it is relaxed once more, to
+        leave a saddle point that its symmetry holds it on; 0 for none.
     """
 
     fmax: float = 0.05
@@ -47,6 +50,7 @@ class RelaxProtocol:
     min_volume_ratio: float = 0.3
     max_volume_ratio: float = 3.0
     cell: bool = True
+    rattle: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,9 @@ class Relaxation:
         Why there is no usable result, or None.
     energies, volumes
         Energy (eV/atom) and volume (Å³/atom) after every step, the start included.
+    rattle_gain
+        Energy that the crystal lost after it was displaced, eV/atom: 0 if it came back or ended higher, where the
+        geometry before is kept; ``None`` without a rattle.
     """
 
     structure: Structure
@@ -82,6 +89,7 @@ class Relaxation:
     failure: Failure | None
     energies: tuple[float, ...]
     volumes: tuple[float, ...]
+    rattle_gain: float | None = None
 
     @property
     def energy_per_atom(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,11 @@ EV_PER_CUBIC_ANGSTROM_IN_GPA = 160.21766208
 MINIMUM_VOLUME_PER_ATOM = 2.0
 """Å³/atom below which no potential is asked: its neighbour lists would not fit in memory (carbon at 1 TPa has 3.3)."""
 
+CELL_LENGTH = 5.0
+"""Length by which a displacement (Å) becomes a strain of the cell."""
+LEAST_GAIN = 0.001
+"""Energy that a displaced crystal must lose to count as another one, eV/atom."""
+
 
 @dataclass(slots=True)
 class _Crystal:
@@ -43,6 +48,8 @@ class _Crystal:
     geometry: Structure
     energies: list[float] = field(default_factory=list)
     volumes: list[float] = field(default_factory=list)
+    before: Relaxation | None = None
+    """Outcome before the crystal was displaced."""
 
     @property
     def n_steps(self) -> int:
@@ -196,7 +203,12 @@ def _relax_in_flight(
                 waiting.appendleft(crystal)
                 continue
             crystal.energies[-1] = point.energy / len(crystal.start)
-            yield crystal.index, _relaxation(crystal, point, None if holds else failure or Failure.NOT_CONVERGED)
+            outcome = _relaxation(crystal, point, None if holds else failure or Failure.NOT_CONVERGED)
+            if holds and protocol.rattle and crystal.before is None:
+                crystal.before, crystal.geometry = outcome, _displaced(outcome.structure, protocol)
+                waiting.appendleft(crystal)
+                continue
+            yield crystal.index, _lower(crystal.before, outcome)
         converged = []
         keep = []
         for position, (crystal, point) in enumerate(zip(moving, points, strict=False)):
@@ -211,7 +223,8 @@ def _relax_in_flight(
             if is_converged:
                 converged.append(crystal)
             elif not keep[-1]:
-                yield crystal.index, _relaxation(crystal, point, failure or Failure.NOT_CONVERGED)
+                outcome = _relaxation(crystal, point, failure or Failure.NOT_CONVERGED)
+                yield crystal.index, _lower(crystal.before, outcome)
         moving = [crystal for crystal, stays in zip(moving, keep, strict=True) if stays]
         if descent is None or not moving:
             descent = None
@@ -220,6 +233,26 @@ def _relax_in_flight(
         atoms = stay.repeat_interleave(descent.n_atoms)
         forces, stress = found["forces"][: len(atoms)][atoms], found["stress"][: len(stay)][stay]
         descent = (descent if all(keep) else descent.kept(stay)).moved(forces, stress, cell=protocol.cell)
+
+
+def _displaced(structure: Structure, protocol: RelaxProtocol) -> Structure:
+    """Return a crystal with every atom and the cell moved a little, always in the same way."""
+    random = np.random.default_rng(0)
+    moves = random.normal(scale=protocol.rattle, size=(len(structure), 3))
+    strain = random.normal(scale=protocol.rattle / CELL_LENGTH, size=(3, 3)) * protocol.cell
+    lattice = Lattice(structure.lattice.matrix @ (np.eye(3) + 0.5 * (strain + strain.T)))
+    sites = structure.frac_coords + moves @ np.linalg.inv(structure.lattice.matrix)
+    return Structure(lattice, structure.species, sites)
+
+
+def _lower(before: Relaxation | None, after: Relaxation) -> Relaxation:
+    """Return what a crystal is after it was displaced: the outcome before unless the later one is lower."""
+    if before is None:
+        return after
+    gain = before.energy_per_atom - after.energy_per_atom
+    if after.converged and gain > LEAST_GAIN:
+        return replace(after, rattle_gain=gain)
+    return replace(before, rattle_gain=0.0)
 
 
 def _entering(waiting: deque[_Crystal], present: Sequence[_Crystal], batch_atoms: int) -> list[_Crystal]:

@@ -126,3 +126,31 @@ def test_evaluation_gives_every_energy_once(chgnet):
     energies = dict(evaluate(structures, model=chgnet))
     assert sorted(energies) == [0, 1, 2]
     assert energies[1] == pytest.approx(dict(evaluate([silicon()], model=chgnet))[0], abs=1e-4)
+
+
+def test_a_rattle_leaves_a_saddle_point_that_symmetry_holds(chgnet):
+    titanate = Structure(
+        Lattice.cubic(4.03),
+        ["Ba", "Ti", "O", "O", "O"],
+        [[0, 0, 0], [0.5, 0.5, 0.5], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]],
+    )
+    held = relax_all(chgnet, [titanate])[0]
+    free = relax_all(chgnet, [titanate], RelaxProtocol(rattle=0.1))[0]
+    assert held.rattle_gain is None
+    assert free.rattle_gain == pytest.approx(held.energy_per_atom - free.energy_per_atom, abs=1e-4)
+    assert free.rattle_gain > 0.001
+    assert free.converged
+
+
+def test_a_crystal_that_comes_back_from_a_rattle_is_kept_as_it_was(chgnet):
+    still = relax_all(chgnet, [rocksalt(a=5.9)])[0]
+    back, same = (relax_all(chgnet, [rocksalt(a=5.9)], RelaxProtocol(rattle=0.05))[0] for _ in range(2))
+    assert back.rattle_gain == 0.0
+    assert back.energy == pytest.approx(still.energy, abs=1e-5)
+    assert back.structure == same.structure
+    assert len(back.energies) == back.n_steps + 1
+
+
+def test_a_rattle_leaves_a_fixed_cell_alone(chgnet):
+    relaxed = relax_all(chgnet, [rocksalt(a=5.9)], RelaxProtocol(cell=False, rattle=0.05))[0]
+    assert relaxed.structure.volume == pytest.approx(rocksalt(a=5.9).volume)
