@@ -93,7 +93,7 @@ class PotentialPool:
         wanted = [[place[name] for name in group] for group in groups if not set(group).isdisjoint(missing)]
         items = [structures[name] for name in order]
         for position, outcome in self._processes.map(_relax_task, items, wanted, protocol):
-            yield order[position], outcome or _killed(items[position])
+            yield order[position], outcome or Relaxation.without_result(items[position], Failure.EVALUATION_FAILED)
 
     def evaluate(self, structures: Sequence[Structure]) -> Iterator[tuple[int, float]]:
         """Yield the position and the total energy (eV per cell) of each crystal; NaN where it kills its process."""
@@ -101,13 +101,6 @@ class PotentialPool:
         groups = [order[start : start + EVALUATED_AT_ONCE] for start in range(0, len(order), EVALUATED_AT_ONCE)]
         for position, energy in self._processes.map(_evaluate_task, structures, groups):
             yield position, float("nan") if energy is None else energy
-
-
-def _killed(structure: Structure) -> Relaxation:
-    nan = float("nan")
-    return Relaxation(
-        structure, nan, nan, nan, 0, converged=False, failure=Failure.EVALUATION_FAILED, energies=(), volumes=()
-    )
 
 
 def _groups(names: Sequence[str], sizes: Sequence[int], *, by_atoms: bool) -> Iterator[list[str]]:

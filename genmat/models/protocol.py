@@ -91,6 +91,12 @@ class Relaxation:
     volumes: tuple[float, ...]
     rattle_gain: float | None = None
 
+    @classmethod
+    def without_result(cls, structure: Structure, failure: Failure) -> Relaxation:
+        """Return the outcome of a crystal that was never evaluated."""
+        nan = float("nan")
+        return cls(structure, nan, nan, nan, 0, converged=False, failure=failure, energies=(), volumes=())
+
     @property
     def energy_per_atom(self) -> float:
         """Energy in eV/atom."""

@@ -120,7 +120,7 @@ def relax(
         if failure is None:
             accepted.append(_Crystal(index, structure, structure))
         else:
-            yield index, _without_result(structure, failure)
+            yield index, Relaxation.without_result(structure, failure)
     accepted.sort(key=lambda crystal: -len(crystal.start))  # what leaves makes room for the next, which is no larger
     yield from _relax_in_flight(deque(accepted), Fitting(model), protocol, batch_atoms)
 
@@ -154,11 +154,6 @@ def _failure_before_start(structure: Structure, atomic_numbers: frozenset[int]) 
     if structure.volume / len(structure) < MINIMUM_VOLUME_PER_ATOM:
         return Failure.VOLUME_COLLAPSED
     return None
-
-
-def _without_result(structure: Structure, failure: Failure) -> Relaxation:
-    nan = float("nan")
-    return Relaxation(structure, nan, nan, nan, 0, converged=False, failure=failure, energies=(), volumes=())
 
 
 def _batches(order: list[int], sizes: list[int], batch_atoms: int) -> Iterator[list[int]]:
@@ -296,7 +291,7 @@ def _geometry(state: Any, position: int, start: Structure) -> Structure:
 
 def _relaxation(crystal: _Crystal, point: _Point, failure: Failure | None) -> Relaxation:
     if failure is Failure.EVALUATION_FAILED:
-        return _without_result(crystal.start, failure)
+        return Relaxation.without_result(crystal.start, failure)
     return Relaxation(
         structure=crystal.start if failure is Failure.NOT_FINITE else crystal.geometry,
         energy=point.energy,
