@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from genmat.campaign.io import parse_campaign
+from genmat.database.documents import CampaignDocument, CandidateDocument, RoundState, VerdictRecord
 from genmat.database.store import Store, connect
 from genmat.reference.io import packaged_reference
+from genmat.screening.verdict import Stage
 from genmat.settings import Settings
+from workflows.chunk import PRESCREEN
+from workflows.description import describe, structure_document
 from workflows.run import create_campaign, run_campaign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from pymatgen.core.structure import Structure
+
+    from genmat.campaign import Campaign
 
 CAMPAIGN = """
 name: {name}
@@ -128,3 +136,31 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory):
     run_campaign(store, campaign.name, workers=1)
     yield Finished(store, campaign.name, outcome(store, campaign.name))
     store.close()
+
+
+def put_on_target(store: Store, campaign: Campaign, crystals: Mapping[str, Structure]) -> list[str]:
+    """Store a campaign whose only candidates are relaxed crystals that are on target; return the candidates' ids."""
+    store.campaigns.create(
+        CampaignDocument(
+            id=campaign.name,
+            config=campaign.to_dict(),
+            config_hash=campaign.config_hash,
+            code_version="0.1.0",
+            rounds=[RoundState(round=0, phase=PRESCREEN)],
+        )
+    )
+    for place, (name, structure) in enumerate(crystals.items()):
+        store.structures.insert_if_absent([structure_document(describe(structure), identifier=name, parents=[])])
+        draw = CandidateDocument(
+            id=f"{name}-draw",
+            campaign=campaign.name,
+            round=0,
+            index=place,
+            generator="template",
+            generator_hash="0",
+            seed=0,
+            relaxed_structure_id=name,
+            verdicts=[VerdictRecord(stage=Stage.TARGET, passed=True, reason="ok")],
+        )
+        store.candidates.insert_if_absent([draw])
+    return [f"{name}-draw" for name in crystals]

@@ -7,17 +7,16 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from genmat.campaign import Campaign
-from genmat.database.documents import CampaignDocument, CandidateDocument, RoundState, VerdictRecord
 from genmat.database.store import connect
 from genmat.errors import EnergyScaleError, PotentialError
-from genmat.screening.verdict import Stage
 from genmat.settings import Settings
-from workflows.chunk import PRESCREEN, plan_activity
+from workflows.chunk import plan_activity
 from workflows.committee import committee_job
-from workflows.description import describe, structure_document
 from workflows.run import create_campaign
 from workflows.session import use_store
 from workflows.snapshot import freeze
+
+from .conftest import put_on_target
 
 CRYSTALS = {
     "salt": Structure.from_spacegroup(
@@ -36,31 +35,9 @@ def store(tmp_path_factory):
     campaign = Campaign.from_dict(committee(max_spread=0.01), source="test")
     settings = Settings(data_folder=tmp_path_factory.mktemp("data"), mongod="/bin/false")
     with connect(settings) as store, use_store(store):
-        store.campaigns.create(
-            CampaignDocument(
-                id="committee",
-                config=campaign.to_dict(),
-                config_hash=campaign.config_hash,
-                code_version="0.1.0",
-                rounds=[RoundState(round=0, phase=PRESCREEN)],
-            )
-        )
+        used = put_on_target(store, campaign, CRYSTALS)
         freeze(store, "committee", round_number=0, structure_ids=[])
-        for place, (name, structure) in enumerate(CRYSTALS.items()):
-            store.structures.insert_if_absent([structure_document(describe(structure), identifier=name, parents=[])])
-            draw = CandidateDocument(
-                id=f"{name}-draw",
-                campaign="committee",
-                round=0,
-                index=place,
-                generator="template",
-                generator_hash="0",
-                seed=0,
-                relaxed_structure_id=name,
-                verdicts=[VerdictRecord(stage=Stage.TARGET, passed=True, reason="ok")],
-            )
-            store.candidates.insert_if_absent([draw])
-        activity = plan_activity("committee", 0, "committee", [f"{name}-draw" for name in CRYSTALS])
+        activity = plan_activity("committee", 0, "committee", used)
         store.provenance.insert_if_absent([activity])
         for _ in range(2):  # at least once: a second run changes nothing
             committee_job.original(activity.id)

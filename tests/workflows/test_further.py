@@ -8,15 +8,14 @@ from pymatgen.core.structure import Structure
 
 from genmat.campaign import Campaign
 from genmat.campaign.schema import ElasticGate, Further, MolecularDynamicsGate, PhononGate
-from genmat.database.documents import CampaignDocument, CandidateDocument, RoundState, VerdictRecord
 from genmat.database.store import connect
-from genmat.screening.verdict import Stage
 from genmat.settings import Settings
 from workflows.chunk import ASSESS, PRESCREEN, RELAX, STATIC, Chunk, plan_activity
-from workflows.description import describe, structure_document
 from workflows.further import UNITS, elastic_job, phonon_job
 from workflows.prescreen import PrescreenMaker
 from workflows.session import use_store
+
+from .conftest import put_on_target
 
 CRYSTALS = {
     "salt": Structure.from_spacegroup(
@@ -48,32 +47,7 @@ def store(tmp_path_factory):
     )
     settings = Settings(data_folder=tmp_path_factory.mktemp("data"), mongod="/bin/false")
     with connect(settings) as store, use_store(store):
-        store.campaigns.create(
-            CampaignDocument(
-                id="further",
-                config=campaign.to_dict(),
-                config_hash=campaign.config_hash,
-                code_version="0.1.0",
-                rounds=[RoundState(round=0, phase=PRESCREEN)],
-            )
-        )
-        for place, (name, structure) in enumerate(CRYSTALS.items()):
-            document = structure_document(describe(structure), identifier=name, parents=[])
-            store.structures.insert_if_absent([document])
-            passed = VerdictRecord(stage=Stage.TARGET, passed=True, reason="ok")
-            draw = CandidateDocument(
-                id=f"{name}-draw",
-                campaign="further",
-                round=0,
-                index=place,
-                generator="template",
-                generator_hash="0",
-                seed=0,
-                relaxed_structure_id=name,
-                verdicts=[passed],
-            )
-            store.candidates.insert_if_absent([draw])
-        used = [f"{name}-draw" for name in CRYSTALS]
+        used = put_on_target(store, campaign, CRYSTALS)
         for stage, job in (("elastic", elastic_job), ("phonon", phonon_job)):
             activity = plan_activity("further", 0, stage, used)
             store.provenance.insert_if_absent([activity])
