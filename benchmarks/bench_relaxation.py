@@ -1,11 +1,13 @@
 """Relax real generated structures with genmat and with ASE + CHGNet's own StructOptimizer, in one run.
 
-Both use every core, with one single-threaded process a core: the fair choice, as it is faster for the rival, too, than
-one process with all threads. Both must meet genmat's criterion; the
+On a CPU both use every core, with one single-threaded process a core: the fair choice, as it is faster for the rival,
+too, than one process with all threads. On a GPU one process of genmat feeds it, and ``--rivals`` of the rival share it
+(try several, its best counts). Both must meet genmat's criterion; the
 rival stops at its own (largest row of forces and virial per atom below ``fmax``). The rival goes first and begins no
 structure after ``--seconds``; genmat relaxes what the rival has relaxed, with as many steps at most.
 
     python benchmarks/bench_relaxation.py [--structures N] [--seconds 300] [--fmax 0.05] [--file TABLE.parquet]
+    python benchmarks/bench_relaxation.py --device cuda --rivals 4 --structures 2000 --file SAMPLES.parquet
 
 Structures: those that the template generator proposes for benchmarks/oxides.yaml, in draw order, or the crystals of a
 table.
@@ -27,6 +29,8 @@ import numpy as np
 import psutil
 from machine import describe_machine
 
+from genmat.models.potentials.devices import get_device
+
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
@@ -44,20 +48,24 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="after which the rival begins no structure")
     parser.add_argument("--fmax", type=float, default=0.05)
     parser.add_argument("--file", type=Path)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N, for both")
+    parser.add_argument("--rivals", type=int, help="processes of the rival; default: one a core, on a GPU one")
     options = parser.parse_args()
-    workers = len(os.sched_getaffinity(0))
+    get_device(options.device)
+    cores = len(os.sched_getaffinity(0))
+    rivals = options.rivals or (cores if options.device == "cpu" else 1)
     print(describe_machine())
     structures = _from_table(options.file) if options.file else _proposed(options.structures)
     structures = structures[: options.structures]
     theirs, their_time, their_processor_time = _theirs(
-        structures, fmax=options.fmax, workers=workers, seconds=options.seconds
+        structures, fmax=options.fmax, device=options.device, workers=rivals, seconds=options.seconds
     )
     print(f"the rival relaxed {len(theirs)} of {len(structures)} structures in the time it had")
     structures = structures[: len(theirs)]
     sizes = [len(structure) for structure in structures]
     extent = f"{min(sizes)} to {max(sizes)} atoms"
-    print(f"{len(structures)} structures of {extent}, fmax {options.fmax} eV/Å, {workers} processes")
-    ours, our_time, our_processor_time = _ours(structures, fmax=options.fmax, workers=workers)
+    print(f"{len(structures)} structures of {extent}, fmax {options.fmax} eV/Å, {options.device}, {rivals} rivals")
+    ours, our_time, our_processor_time = _ours(structures, fmax=options.fmax, device=options.device, workers=cores)
     both = [i for i in range(len(structures)) if ours[i][1] and theirs[i][1]]
     difference = np.array([ours[i][0] - theirs[i][0] for i in both]) * 1000
     for name, results, seconds in (("genmat", ours, our_time), ("ASE + StructOptimizer", theirs, their_time)):
@@ -99,12 +107,12 @@ def _processor_time() -> float:
     return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
 
 
-def _ours(structures: list[Structure], *, fmax: float, workers: int) -> tuple[list[Result], float, float]:
+def _ours(structures: list[Structure], *, fmax: float, device: str, workers: int) -> tuple[list[Result], float, float]:
     from genmat.models.pool import PotentialPool
     from genmat.models.protocol import RelaxProtocol
 
     named = {f"{number:06d}": structure for number, structure in enumerate(structures)}
-    with PotentialPool("chgnet-0.3.0", workers=workers) as pool:
+    with PotentialPool("chgnet-0.3.0", workers=workers, device=device) as pool:
         still = RelaxProtocol(max_steps=0)  # start the processes and load the weights outside the clock
         list(pool.relax(named, missing=set(named), protocol=still))
         start, before = time.perf_counter(), _processor_time()
@@ -115,11 +123,12 @@ def _ours(structures: list[Structure], *, fmax: float, workers: int) -> tuple[li
 
 
 def _theirs(
-    structures: list[Structure], *, fmax: float, workers: int, seconds: float
+    structures: list[Structure], *, fmax: float, device: str, workers: int, seconds: float
 ) -> tuple[list[Result], float, float]:
     """Return the results of the first structures, in their order, as many as are begun in the time."""
     results: list[Result] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_load_rival) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_load_rival, initargs=(device,)) as pool:
         list(pool.map(_relax_rival, [(structures[0], fmax, 1)] * workers))
         start, before = time.perf_counter(), _processor_time()
         waiting = deque((structure, fmax, STEPS) for structure in structures)
@@ -137,13 +146,13 @@ def _theirs(
 _rival: list[object] = []
 
 
-def _load_rival() -> None:
+def _load_rival(device: str) -> None:
     import torch
     from chgnet.model.dynamics import StructOptimizer
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    _rival.append(StructOptimizer(use_device="cpu"))
+    _rival.append(StructOptimizer(use_device=device))
 
 
 def _relax_rival(task: tuple[Structure, float, int]) -> Result:
