@@ -7,13 +7,14 @@ that is not installed, a setting that cannot be) raises :class:`genmat.errors.En
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from genmat.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -141,6 +142,70 @@ class Outcome:
         return self.wall_seconds * self.cores / SECONDS_PER_HOUR
 
 
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What became of the calculation of a property.
+
+    Parameters
+    ----------
+    failure
+        Why there is no value; ``None`` exactly if there are all.
+    detail
+        The same in one line, with numbers.
+    values
+        By name, in the units of the flow.
+    wall_seconds, cores
+        What it took.
+
+    Raises
+    ------
+    InputError
+        If there is neither a failure nor a value, or a value is not finite.
+    """
+
+    failure: Failure | None
+    detail: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    wall_seconds: float = 0.0
+    cores: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a success without finite numbers."""
+        if self.failure is None and not (self.values and all(map(math.isfinite, self.values.values()))):
+            msg = f"a measurement without failure needs finite values, got {dict(self.values)}"
+            raise InputError(msg)
+
+    @property
+    def core_hours(self) -> float:
+        """What it cost."""
+        return self.wall_seconds * self.cores / SECONDS_PER_HOUR
+
+
+class PropertyFlow(Protocol):
+    """A calculation of an engine on a crystal that it has relaxed."""
+
+    @property
+    def fidelity(self) -> str:
+        """Fidelity of its values, such as ``dft:hse06:vasp``."""
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Unit of each value by name."""
+
+    @property
+    def parameters(self) -> Mapping[str, float | int | str | bool]:
+        """Every setting that decides about a value."""
+
+    def refusal(self, structure: Structure, *, is_metal: bool) -> str | None:
+        """Return why it cannot be computed for a crystal, or ``None``."""
+
+    def estimate(self, structure: Structure) -> float:
+        """Return the expected cost, core hours."""
+
+    def run(self, structure: Structure, *, is_metal: bool, folder: Path, max_seconds: float) -> Measurement:
+        """Compute and return the values; files stay in ``folder``."""
+
+
 class Engine(Protocol):
     """A program that relaxes a crystal and gives its energy from first principles."""
 
@@ -159,6 +224,10 @@ class Engine(Protocol):
     @property
     def parameters(self) -> dict[str, float | int | str | bool]:
         """Every setting that decides about a number; part of the ids of what it computes."""
+
+    @property
+    def properties(self) -> Mapping[str, PropertyFlow]:
+        """Further calculations by name, those of :data:`genmat.campaign.computed.OFFERED`."""
 
     def check(self) -> str:
         """Return what will compute, in one line.

@@ -42,6 +42,7 @@ class CheapEngine:
     fidelity = "dft:none:cheap"
     scale = EnergyScale("cheap", "none", "none", "none", "none")
     parameters: ClassVar[dict[str, float]] = {"sigma": 2.5}
+    properties: ClassVar[dict[str, object]] = {}
     workers: list[int]
 
     def __init__(self, *, pause: float = 0.0) -> None:

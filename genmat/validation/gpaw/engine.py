@@ -26,6 +26,8 @@ from genmat.validation.symmetry import symmetrized
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
+    from genmat.validation.engine import PropertyFlow
+
 PROGRAM = Path(__file__).with_name("program.py")
 INSTALL = "install it with: pip install 'genmat[gpaw]' (Debian: libxc-dev and libopenblas-dev first)"
 DESCRIBE_SECONDS = 120.0
@@ -125,6 +127,11 @@ class Gpaw:
     def parameters(self) -> dict[str, float | int | str | bool]:
         """Every setting."""
         return asdict(self.settings)
+
+    @property
+    def properties(self) -> dict[str, PropertyFlow]:
+        """None but what every calculation gives."""
+        return {}
 
     def check(self) -> str:
         """Return versions.

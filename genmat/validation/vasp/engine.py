@@ -17,16 +17,19 @@ import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from genmat.campaign.computed import OFFERED
 from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError, did_you_mean
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
-from genmat.validation.process import is_full, last_line, run_group
+from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.vasp.outputs import read_path, read_run
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
+
+    from genmat.validation.vasp.properties import VaspProperty
 
 FUNCTIONALS = ("PBE", "r2SCAN")
 SECONDS_AN_ELECTRON_CUBED = 2.0e-3
@@ -95,6 +98,13 @@ class Vasp:
         """The name of the input sets says everything."""
         return {"inputs": "MPGGADoubleRelaxStatic" if self.functional == "PBE" else "MPMetaGGADoubleRelaxStatic"}
 
+    @property
+    def properties(self) -> dict[str, VaspProperty]:
+        """Band gaps, elastic tensor, phonons, dielectric tensor; with r2SCAN only what is by another functional."""
+        from genmat.validation.vasp.properties import PROPERTIES
+
+        return {name: PROPERTIES[name] for name in OFFERED[self.name]}
+
     def check(self) -> str:
         """Return command and POTCAR folder.
 
@@ -148,30 +158,10 @@ class Vasp:
         if (refusal := self._refusal(structure)) is not None:
             return Outcome(*refusal)
         started = time.time()
-        job = {
-            "structure": structure.as_dict(),
-            "functional": self.functional,
-            "wall_time": max(60.0, SAFE_SHARE * max_seconds),
-        }
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "folders.json").unlink(missing_ok=True)
-            (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-            ended = run_group(
-                [sys.executable, "-m", "genmat.validation.vasp.program", "job.json"],
-                folder=folder,
-                max_seconds=max_seconds,
-                environment=os.environ,
-                log="program.log",
-            )
-        except OSError as err:
-            full = err.errno in {errno.ENOSPC, errno.EDQUOT}
-            return Outcome(Failure.DISK_FULL if full else Failure.CRASHED, f"{folder}: {err.strerror or err}")
-        if ended.code is None:
-            detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
-            return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds)
-        if ended.code != 0:
-            return _why(folder, ended.said, started, ended.seconds)
+        job = {"structure": structure.as_dict(), "functional": self.functional}
+        ended = run_program(job, folder=folder, max_seconds=max_seconds)
+        if isinstance(ended, Outcome):
+            return ended
         try:
             folders = json.loads((folder / "folders.json").read_text(encoding="utf-8"))
             corrected = self.scale.correction == "MP2020"
@@ -181,6 +171,41 @@ class Vasp:
         # r2SCAN starts with PBEsol, and its forces are no measure of a potential that learned PBE.
         is_told = found.converged and self.functional == "PBE"
         return replace(found, path=read_path(Path(folders[0]))) if is_told else found
+
+
+def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> Ended | Outcome:
+    """Run the program on a job in a process group of its own; return how it ended, or the outcome if it failed.
+
+    Parameters
+    ----------
+    job
+        What :mod:`genmat.validation.vasp.program` reads, but for the walltime.
+    folder
+        Where it runs and leaves its files.
+    max_seconds
+        Wall time, s.
+    """
+    started = time.time()
+    told = {**job, "wall_time": max(60.0, SAFE_SHARE * max_seconds)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("folders.json", "values.json"):
+            (folder / name).unlink(missing_ok=True)
+        (folder / "job.json").write_text(json.dumps(told), encoding="utf-8")
+        ended = run_group(
+            [sys.executable, "-m", "genmat.validation.vasp.program", "job.json"],
+            folder=folder,
+            max_seconds=max_seconds,
+            environment=os.environ,
+            log="program.log",
+        )
+    except OSError as err:
+        full = err.errno in {errno.ENOSPC, errno.EDQUOT}
+        return Outcome(Failure.DISK_FULL if full else Failure.CRASHED, f"{folder}: {err.strerror or err}")
+    if ended.code is None:
+        detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
+        return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds)
+    return ended if ended.code == 0 else _why(folder, ended.said, started, ended.seconds)
 
 
 def _why(folder: Path, said: str, started: float, seconds: float) -> Outcome:

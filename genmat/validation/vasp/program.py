@@ -1,7 +1,8 @@
 """One structure through atomate2's flow and custodian, in a process of its own: atomate2 changes the current folder.
 
 Run as ``python -m genmat.validation.vasp.program JOB``: a JSON file with structure, functional and walltime. The flow
-runs below the folder of JOB; ``folders.json`` names the folder of each job, in order.
+runs below the folder of JOB; ``folders.json`` names the folder of each job, in order. A job that names a property runs
+the flow of that and leaves its values in ``values.json``.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ def main(arguments: list[str]) -> int:
     from maggma.stores.mongolike import MemoryStore
 
     (source,) = map(Path, arguments)
-    flow = flow_of(json.loads(source.read_text(encoding="utf-8")))
+    job = json.loads(source.read_text(encoding="utf-8"))
+    if "property" in job:
+        from genmat.validation.vasp.flows import compute
+
+        return compute(job, source.parent)
+    flow = flow_of(job)
     # Outputs that are large go to a store of their own, as atomate2's jobs ask.
     store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
     responses = run_locally(flow, store=store, root_dir=source.parent, create_folders=True, raise_immediately=True)
