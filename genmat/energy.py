@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 
-from genmat.errors import EnergyScaleError
+from genmat.errors import EnergyScaleError, InputError
 from genmat.ids import canonical_json
+
+_NAME = re.compile(r"([^/+]+)/([^/+]+)\+U:([^/]+)/([^/]+)/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,24 @@ class EnergyScale:
     def __str__(self) -> str:
         """Return a short readable name."""
         return f"{self.engine}/{self.functional}+U:{self.hubbard}/{self.pseudopotentials}/{self.correction}"
+
+    @classmethod
+    def from_name(cls, name: str) -> EnergyScale:
+        """Return the scale that is written as ``str`` writes it, such as ``vasp/PBE+U:MP/PBE/MP2020``.
+
+        Raises
+        ------
+        InputError
+            If it is written otherwise.
+        """
+        found = _NAME.fullmatch(name)
+        if found is None:
+            msg = (
+                f"energy scale {name!r} is not written as engine/functional+U:hubbard/pseudopotentials/correction, "
+                "such as vasp/PBE+U:MP/PBE/MP2020"
+            )
+            raise InputError(msg)
+        return cls(*found.groups())
 
     def to_dict(self) -> dict[str, str]:
         """Return the scale as a plain mapping."""

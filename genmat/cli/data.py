@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The reference: known crystals, their energies, the hull.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Source = Annotated[
+    Path, typer.Argument(help="Table (.parquet, .csv, .json, .jsonl) or folder of .cif files.", metavar="SOURCE")
+]
+WorkFolder = Annotated[Path, typer.Option(help="Folder of what is done already; resumes.", metavar="FOLDER")]
+Output = Annotated[Path, typer.Option(help="Reference to write (.parquet).", metavar="FILE")]
+Title = Annotated[str | None, typer.Option(help="What the source is; default: its file name.")]
+Attribution = Annotated[str, typer.Option(help="Whom the crystals are owed to, and their licence.")]
 
 
 @app.command("show")
@@ -40,15 +47,15 @@ def show(context: typer.Context, *, as_json: AsJson = False) -> None:
 @app.command("build-reference")
 def build_reference(  # noqa: PLR0913 - one option each
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="Table (.parquet, .csv) or folder of .cif files.", metavar="SOURCE")],
+    source: Source,
     *,
-    work_folder: Annotated[Path, typer.Option(help="Folder of what is done already; resumes.", metavar="FOLDER")],
-    output: Annotated[Path, typer.Option(help="Reference to write (.parquet).", metavar="FILE")],
+    work_folder: WorkFolder,
+    output: Output,
     potential: Annotated[str, typer.Option(help="Potential that relaxes and gives energies.")] = "chgnet-0.3.0",
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; default: one a core.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out crystals that cannot be used.")] = False,
-    title: Annotated[str | None, typer.Option(help="What the source is; default: its file name.")] = None,
-    attribution: Annotated[str, typer.Option(help="Whom the crystals are owed to, and their licence.")] = "not stated",
+    title: Title = None,
+    attribution: Attribution = "not stated",
     as_json: AsJson = False,
 ) -> None:
     """Build a reference from your own crystals; takes hours for tens of thousands, and resumes.
@@ -62,7 +69,7 @@ def build_reference(  # noqa: PLR0913 - one option each
     get_potential(potential).check_weights()
     check_writable(work_folder)
     check_writable(output.parent)
-    crystals = complete(_read(source, skip_bad=skip_bad))
+    crystals = complete(_read(source, skip_bad=skip_bad)[0])
     try:
         with caught_output(work_folder / "build.log"):
             reference = _build(
@@ -76,6 +83,63 @@ def build_reference(  # noqa: PLR0913 - one option each
     except KeyboardInterrupt:
         msg = "interrupted; nothing is lost, give the same command again to continue"
         raise InterruptedRunError(msg) from None
+    _print_reference(reference, output, as_json=as_json)
+
+
+@app.command("build-labels")
+def build_labels(  # noqa: PLR0913 - one option each
+    context: typer.Context,
+    source: Source,
+    *,
+    scale: Annotated[str, typer.Option(help="Energy scale of the labels, such as vasp/PBE+U:MP/PBE/MP2020.")],
+    work_folder: WorkFolder,
+    output: Output,
+    elements: Annotated[
+        Path | None,
+        typer.Option(help="JSON: energy per atom, or pymatgen entry, of each element; completes formation energies."),
+    ] = None,
+    title: Title = None,
+    attribution: Attribution = "not stated",
+    as_json: AsJson = False,
+) -> None:
+    """Build a reference from energies that a source states: the DFT hull, and phases that validation need not compute.
+
+    Example: genmat data build-labels mp.json --scale vasp/PBE+U:MP/PBE/MP2020 --work-folder w --output dft.parquet
+    """
+    from genmat.energy import EnergyScale
+    from genmat.interop.io import check_writable
+    from genmat.reference.build import BuildPaths, describe_known
+    from genmat.reference.io import write_reference
+    from genmat.reference.labels import assemble_labelled, label_energies, read_elements, sha256_of_files
+
+    session_of(context)
+    asked = EnergyScale.from_name(scale)
+    corners = None if elements is None else read_elements(elements)
+    crystals, unusable = _read(source, skip_bad=True)
+    labels = label_energies(crystals, scale=asked, elements=corners, unusable=len(unusable))
+    check_writable(work_folder)
+    check_writable(output.parent)
+    kept = [crystal for crystal in crystals if crystal.material_id in labels.energies]
+    journal = BuildPaths(work_folder).known
+    try:
+        with Stages() as stages:
+            describe_known(kept, journal, progress=stages.progress, keep_x=True)
+    except KeyboardInterrupt:
+        msg = "interrupted; nothing is lost, give the same command again to continue"
+        raise InterruptedRunError(msg) from None
+    reference = assemble_labelled(
+        labels,
+        journal,
+        source=title or source.name,
+        source_sha256=sha256_of_files([source, *([] if elements is None else [elements])]),
+        attribution=attribution,
+    )
+    write_reference(reference, output)
+    for reason, number in labels.refused.most_common():
+        note(
+            f"left out {number}: {reason.value}"
+            + (f", such as {example}" if (example := labels.examples.get(reason)) else "")
+        )
     _print_reference(reference, output, as_json=as_json)
 
 
@@ -106,7 +170,7 @@ def complete(crystals: list[SourceCrystal]) -> list[SourceCrystal]:
     return [*crystals, *added]
 
 
-def _read(source: Path, *, skip_bad: bool) -> list[SourceCrystal]:
+def _read(source: Path, *, skip_bad: bool) -> tuple[list[SourceCrystal], list[StructureError]]:
     from genmat.reference.sources.io import read_source
 
     refused: list[StructureError] = []
@@ -114,7 +178,7 @@ def _read(source: Path, *, skip_bad: bool) -> list[SourceCrystal]:
     if refused:
         note(f"left out {len(refused)} crystals that cannot be used; the first: {refused[0]}")
     note(f"{len(crystals)} crystals read from {source}")
-    return crystals
+    return crystals, refused
 
 
 def _build(
@@ -170,7 +234,7 @@ def _print_reference(reference: Reference, path: Path, *, as_json: bool) -> None
         ["size", f"{path.stat().st_size / 1e6:.1f} MB"],
         *([name.replace("_", " "), str(number)] for name, number in reference.summary().items()),
         ["elements with a corner", f"{len(elements)}: {' '.join(elements)}"],
-        ["potential", f"{metadata.potential} ({metadata.potential_sha256[:12]})"],
+        ["energies by", f"{metadata.potential} ({metadata.potential_sha256[:12]})"],
         ["energy scale", str(metadata.scale)],
         ["source", metadata.source],
         ["attribution", metadata.attribution],

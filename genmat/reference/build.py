@@ -75,27 +75,32 @@ class BuildPaths:
         return Journal(self.folder / "relaxed.jsonl")
 
 
-def describe_known(crystals: Sequence[SourceCrystal], journal: Journal, *, progress: Progress) -> None:
-    """Write formula, gene and fingerprint of every crystal that the journal lacks."""
+def describe_known(
+    crystals: Sequence[SourceCrystal], journal: Journal, *, progress: Progress, keep_x: bool = False
+) -> None:
+    """Write formula, gene and fingerprint of every crystal that the journal lacks; x of a small one if it is kept."""
     done = journal.read()
     missing = [crystal for crystal in crystals if crystal.material_id not in done]
     for start in range(0, len(missing), BLOCK):
-        journal.append(_description(crystal) for crystal in missing[start : start + BLOCK])
+        journal.append(_description(crystal, keep_x=keep_x) for crystal in missing[start : start + BLOCK])
         progress("known", len(crystals) - len(missing) + min(start + BLOCK, len(missing)), len(crystals))
 
 
-def _description(crystal: SourceCrystal) -> dict[str, Any]:
+def _description(crystal: SourceCrystal, *, keep_x: bool) -> dict[str, Any]:
     structure = crystal.structure()
     try:
-        name = gene(from_structure(structure))
+        x = from_structure(structure)
+        name = gene(x)
     except RepresentationError:
-        name = ""
+        x, name = None, ""
+    kept = {"x": x.to_dict()} if keep_x and x is not None and len(structure) <= TEMPLATE_ATOMS else {}
     return {
         "material_id": crystal.material_id,
         "formula": structure.composition.reduced_formula,
         "gene": name,
         "fingerprint": fingerprint(structure).tolist(),
         "n_sites": len(structure),
+        **kept,
     }
 
 

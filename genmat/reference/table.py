@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 """Version of the columns; a file of another version is refused."""
 
+LABELS = "labels"
+"""Stands for the potential of a reference whose energies its source states."""
+
 ATTRIBUTION = "Materials Project, CC BY 4.0"
 """Whom the packaged reference owes its crystals."""
 
@@ -42,7 +45,8 @@ class ReferenceMetadata:
     Parameters
     ----------
     potential, potential_sha256
-        Potential that relaxed the crystals and gave the energies.
+        Potential that relaxed the crystals and gave the energies; :data:`LABELS` and the SHA-256 of the source where
+        the source states them.
     scale
         Scale of the energies.
     protocol
@@ -252,6 +256,11 @@ class Reference:
     def potential_sha256(self) -> str:
         """SHA-256 of the potential's weights."""
         return self.metadata.potential_sha256
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the source stated the energies, so that no potential computed them."""
+        return self.metadata.potential == LABELS
 
     def hull(self) -> Hull:
         """Return the hull of all rows that have an energy."""

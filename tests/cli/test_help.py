@@ -7,7 +7,7 @@ from genmat.cli.app import app
 
 VERBS = ("run", "resume", "status", "list", "show", "why", "top", "export", "doctor", "init", "schema", "validate")
 GROUPS = {
-    "data": ("show", "build-reference"),
+    "data": ("show", "build-reference", "build-labels"),
     "train": ("pretrain", "finetune", "generator"),
     "models": ("list", "show", "register", "potentials", "add", "fetch"),
 }

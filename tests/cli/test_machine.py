@@ -129,3 +129,43 @@ def test_a_reference_is_built_shown_and_not_built_twice(genmat):
     again = json.loads(genmat("data", "build-reference", *arguments, "--json", "--attribution", "me").out)
     assert again["id"] == report["id"]
     assert "me" in genmat("data", "show", "--reference", "reference.parquet").out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "scale", "expected"),
+    [
+        ("absent.json", None, "vasp/PBE+U:MP/PBE/MP2020", "does not exist"),
+        ("t.json", '[{"material_id": "a"', "vasp/PBE+U:MP/PBE/MP2020", "truncated or no JSON"),
+        ("t.json", '"text"', "vasp/PBE+U:MP/PBE/MP2020", "expected a list of records"),
+        ("t.json", '[{"material_id": "a"}]', "vasp/PBE+U:MP/PBE/MP2020", "unusable crystal: 1"),
+        ("t.json", "[]", "PBE", "not written as engine/functional"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_one_line(genmat, name, content, scale, expected):
+    if content is not None:
+        Path(name).write_text(content)
+    result = genmat("data", "build-labels", name, "--scale", scale, "--work-folder", "w", "--output", "r.parquet")
+    assert result.code == 2
+    assert expected in result.err.splitlines()[-1]
+    assert not Path("r.parquet").exists()
+
+
+def test_labels_become_a_reference_that_says_what_was_left_out(genmat):
+    rows = [
+        {
+            "material_id": name,
+            "species": ["Pb"],
+            "lattice": [0, a, a, a, 0, a, a, a, 0],
+            "frac_coords": [0.0] * 3,
+            **label,
+        }
+        for name, a, label in (("lead", 2.5, {"energy_per_atom": -3.7}), ("wide", 3.0, {}))
+    ]
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    arguments = ("t.jsonl", "--scale", "vasp/PBE+U:MP/PBE/MP2020", "--work-folder", "w", "--output", "r.parquet")
+    first = genmat("data", "build-labels", *arguments, "--json")
+    assert first.code == 0, first.err
+    report = json.loads(first.out)
+    assert report["metadata"]["protocol"] == {"refused": {"no energy": 1}}
+    assert json.loads(genmat("data", "build-labels", *arguments, "--json").out)["id"] == report["id"]
+    assert "vasp/PBE+U:MP/PBE/MP2020" in genmat("data", "show", "--reference", "r.parquet").out

@@ -3,17 +3,17 @@
 ========  =============================================================================================================
 parquet   ``material_id``, ``species`` (symbols), ``lattice`` (9 numbers, rows a, b, c, Å), ``frac_coords`` (3 a site)
 CSV       ``material_id`` and either ``cif`` (CIF text) or ``file`` (path of a CIF file, relative to the CSV file)
+JSON      ``.json``, ``.jsonl`` (one object a line), both also with ``.gz``: :mod:`genmat.reference.sources.entries`
 folder    ``*.cif``; the file's name is the id
 ========  =============================================================================================================
 
-A table may also have ``energy_above_hull`` and ``formation_energy_per_atom`` (eV/atom); they say which crystals matter
-most.
+A table may also have ``energy_above_hull`` and ``formation_energy_per_atom`` (eV/atom), which say which crystals matter
+most, and ``energy_per_atom`` or ``uncorrected_energy_per_atom`` (eV/atom), from which a reference with labels is made.
 """
 
 from __future__ import annotations
 
 import csv
-import math
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 
 from genmat.errors import StructureError, did_you_mean
 from genmat.reference.sources.cif import MAX_BYTES, CifReader
-from genmat.reference.sources.structure import LABELS, SourceCrystal, crystal_from_arrays
+from genmat.reference.sources.entries import crystal_of, read_records, record_id, run_type
+from genmat.reference.sources.structure import LABELS, SourceCrystal, crystal_from_arrays, label_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     type Refuse = Callable[[StructureError], None]
 
-SUFFIXES = (".parquet", ".csv")
-"""Kinds of table."""
+SUFFIXES = (".parquet", ".csv", ".json", ".jsonl")
+"""Kinds of table; the last two may be packed (``.gz``)."""
 
 GEOMETRY = ("species", "lattice", "frac_coords")
 """Columns that a parquet table must have besides the id."""
@@ -47,7 +48,7 @@ def read_source(path: Path, *, refuse: Refuse | None = None) -> list[SourceCryst
     Parameters
     ----------
     path
-        A ``.parquet`` or ``.csv`` file, or a folder of ``.cif`` files.
+        A file of one of ``SUFFIXES``, or a folder of ``.cif`` files.
     refuse
         Called with the error of each crystal that cannot be used, which is then left out; ``None`` to raise the first.
 
@@ -60,15 +61,17 @@ def read_source(path: Path, *, refuse: Refuse | None = None) -> list[SourceCryst
     if path.is_dir():
         return _collect(_cif_folder(path), refuse)
     if not path.is_file():
-        msg = f"{path} does not exist, expected a .parquet or .csv table or a folder of .cif files"
+        msg = f"{path} does not exist, expected a table ({', '.join(SUFFIXES)}) or a folder of .cif files"
         raise StructureError(msg)
-    suffix = path.suffix.lower()
+    suffix = (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
     if suffix == ".parquet":
         return _collect(_parquet(path), refuse)
     if suffix == ".csv":
         return _collect(_csv(path), refuse)
+    if suffix in {".json", ".jsonl"}:
+        return _collect(_json(path), refuse)
     hint = did_you_mean(suffix, SUFFIXES)
-    msg = f"{path} is of the kind {suffix!r}, expected .parquet, .csv or a folder of .cif files.{hint}"
+    msg = f"{path} is of the kind {suffix!r}, expected {', '.join(SUFFIXES)} or a folder of .cif files.{hint}"
     raise StructureError(msg)
 
 
@@ -160,6 +163,28 @@ def _csv(path: Path) -> Iterator[SourceCrystal | StructureError]:
                 yield err
 
 
+def _json(path: Path) -> Iterator[SourceCrystal | StructureError]:
+    records = list(read_records(path))
+    # A download may hold a material once for each functional.
+    _check_ids(
+        [f"{name} {run_type(r)}".strip() for r in records if isinstance(r, dict) and (name := record_id(r))],
+        name=str(path),
+    )
+    for number, record in enumerate(records, start=1):
+        if isinstance(record, StructureError):
+            yield record
+            continue
+        name = f"{record_id(record) or f'record {number}'} of {path.name}"
+        try:
+            if not record_id(record):
+                msg = f"{name} has no material_id or entry_id"
+                yield StructureError(msg)
+            else:
+                yield crystal_of(record, name=name)
+        except StructureError as err:
+            yield err
+
+
 def _cif_folder(path: Path) -> Iterator[SourceCrystal | StructureError]:
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".cif")
     if not files:
@@ -212,19 +237,7 @@ def _check_ids(material_ids: Sequence[str], *, name: str) -> None:
 
 
 def _labels(row: Mapping[str, Any], *, name: str) -> dict[str, float]:
-    found = {}
-    for label in LABELS:
-        given = row.get(label)
-        if given is None or given == "":
-            continue
-        try:
-            value = float(given)
-        except (TypeError, ValueError) as err:
-            msg = f"{name} has the {label} {given!r}, expected a number in eV/atom"
-            raise StructureError(msg) from err
-        if math.isfinite(value):
-            found[label] = value
-    return found
+    return {label: value for label in LABELS if (value := label_value(row.get(label), label, name=name)) is not None}
 
 
 def _first_line(err: Exception) -> str:

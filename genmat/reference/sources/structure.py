@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,8 +25,13 @@ MAX_ATOMS = 1000
 MIN_VOLUME_PER_ATOM = 1.0
 """Å^3/atom; the densest crystal there is, diamond, has 5.7."""
 
-LABELS = ("energy_above_hull", "formation_energy_per_atom")
-"""Numbers that a source may give with a crystal, both eV/atom."""
+LABELS = (
+    "energy_above_hull",
+    "formation_energy_per_atom",
+    "energy_per_atom",
+    "uncorrected_energy_per_atom",
+)
+"""Numbers that a source may give with a crystal, all eV/atom."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +50,10 @@ class SourceCrystal:
         Shape (n, 3).
     labels
         Those of ``LABELS`` that the source gives.
+    run_type
+        Functional as pymatgen names it, such as ``GGA+U``; empty where the source does not say.
+    corrections
+        Names of the corrections that ``energy_per_atom`` contains, where the source lists them.
     """
 
     material_id: str
@@ -51,6 +61,8 @@ class SourceCrystal:
     lattice: NDArray[np.float64]
     frac_coords: NDArray[np.float64]
     labels: Mapping[str, float] = field(default_factory=dict)
+    run_type: str = ""
+    corrections: tuple[str, ...] = ()
 
     @property
     def energy_above_hull(self) -> float | None:
@@ -116,6 +128,8 @@ def crystal_from_arrays(
     lattice: ArrayLike,
     frac_coords: ArrayLike,
     labels: Mapping[str, float] | None = None,
+    run_type: str = "",
+    corrections: tuple[str, ...] = (),
     name: str,
 ) -> SourceCrystal:
     """Return the crystal of a table's row.
@@ -132,6 +146,8 @@ def crystal_from_arrays(
         3 n numbers.
     labels
         Those of ``LABELS`` that the row gives.
+    run_type, corrections
+        As in :class:`SourceCrystal`.
     name
         The row, for messages.
 
@@ -158,7 +174,25 @@ def crystal_from_arrays(
         raise StructureError(msg)
     matrix, coordinates = matrix.reshape(3, 3), coordinates.reshape(-1, 3)
     check_geometry(matrix, coordinates, name=name)
-    return SourceCrystal(material_id, tuple(species), matrix, coordinates, labels or {})
+    return SourceCrystal(material_id, tuple(species), matrix, coordinates, labels or {}, run_type, corrections)
+
+
+def label_value(given: object, label: str, *, name: str) -> float | None:
+    """Return the number that a row gives for a label; ``None`` for none, and for one that is not finite.
+
+    Raises
+    ------
+    StructureError
+        If it is no number.
+    """
+    if given is None or given == "":
+        return None
+    try:
+        value = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as err:
+        msg = f"{name} has the {label} {given!r}, expected a number in eV"
+        raise StructureError(msg) from err
+    return value if math.isfinite(value) else None
 
 
 def check_geometry(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], *, name: str) -> None:
