@@ -7,11 +7,9 @@ Their engine's program does nothing, so that all that is measured is ours.
 from __future__ import annotations
 
 import argparse
-import json
+import gzip
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from itertools import pairwise
@@ -117,28 +115,56 @@ def orchestration(store: Store, n_jobs: int) -> None:
     print(f"asked for: below {LIMIT_SECONDS:g} s and {100 * LIMIT_SHARE:g} %")
 
 
-START = """
-import json, sys
-from genmat.validation.vasp.program import flow_of
-flow_of(json.load(open(sys.argv[1])))
+POTCAR = """  PAW_PBE Si 05Jan2001
+   4.00000000000000
+ parameters from PSCTR are:
+   VRHFIN =Si: s2p2
+   LEXCH  = PE
+   TITEL  = PAW_PBE Si 05Jan2001
+   ENMAX  =  245.345; ENMIN  =  184.009 eV
+   ZVAL   =    4.000    mass and valenz
+   END of PSCTR-controll parameters
+ no potential
+   0.0 0.0
+ End of Dataset
 """
+REPLAY = """#!/bin/sh
+for file in {run}/*.gz; do name=$(basename $file .gz)
+case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done
+grep TOTEN OUTCAR > OSZICAR
+"""
+"""A program that leaves at once what VASP left of a relaxation of silicon."""
 
 
-def start_of_vasp(folder: Path) -> None:
-    """Start the program that runs VASP's flow, up to the flow: it imports atomate2, once a structure."""
-    job = folder / "job.json"
-    job.write_text(json.dumps({"structure": crystals(1)[0].as_dict(), "functional": "PBE", "wall_time": 3600}))
+def steps_of_vasp(folder: Path) -> None:
+    """Run all steps of VASP with a ``vasp`` that needs no time: imports, inputs, custodian, parsing."""
+    from genmat.validation.vasp import Vasp
+
+    potcars = folder / "potcars" / "POT_GGA_PAW_PBE"
+    potcars.mkdir(parents=True)
+    (potcars / "POTCAR.Si.gz").write_bytes(gzip.compress(POTCAR.encode()))
+    program = folder / "vasp"
+    program.write_text(REPLAY.format(run=shared_data() / "vasp" / "nonmetallic"))
+    program.chmod(0o755)
     # The first run compiles, as the first calculation after an installation does.
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ |= {
+        "PMG_VASP_PSP_DIR": str(folder / "potcars"),
+        "ATOMATE2_VASP_CMD": str(program),
+        "PYTHONPYCACHEPREFIX": str(folder / "compiled"),
+        "PYTHONWARNINGS": "ignore",
+    }
+    silicon = Structure.from_spacegroup("Fd-3m", Lattice.cubic(5.43), ["Si"], [[0, 0, 0]]).get_primitive_structure()
     walls, processor = [], []
-    for _ in range(3):
+    for number in range(4):
         before, started = os.times(), time.perf_counter()
-        subprocess.run([sys.executable, "-W", "ignore", "-c", START, str(job)], check=True, cwd=folder, env=environment)
+        outcome = Vasp().run(silicon, folder=folder / f"run-{number}", max_seconds=600)
         after = os.times()
+        if not outcome.converged:
+            raise SystemExit(outcome.detail)
         walls.append(time.perf_counter() - started)
-        processor.append(sum(after[2:4]) - sum(before[2:4]))
-    print(f"start of VASP's program, atomate2 imported: {min(walls):.1f} s, {min(processor):.1f} s of processor time")
+        processor.append(sum(after[:4]) - sum(before[:4]))
+    print(f"three steps of VASP that take no time: {min(walls):.1f} s, {min(processor):.1f} s of processor time")
 
 
 def reading() -> None:
@@ -167,7 +193,7 @@ def main() -> None:
     print(describe_machine(), f"load {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory() as name, connect(Settings(data_folder=Path(name) / "data")) as store:
         orchestration(store, chosen.jobs)
-        start_of_vasp(Path(name))
+        steps_of_vasp(Path(name))
     reading()
 
 

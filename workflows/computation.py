@@ -242,15 +242,11 @@ def _run_folder(kept: Path | None) -> Iterator[Path]:
     try:
         kept.mkdir(parents=True, exist_ok=True)
         # mkdir decides between processes that compute the same: each has an attempt of its own.
-        number = next(number for number in count(len(_attempts(kept)) + 1) if _is_made(kept / f"attempt-{number}"))
+        number = next(number for number in count(1) if _is_made(kept / f"attempt-{number}"))
     except OSError as err:
         msg = f"raw files of a calculation cannot be kept in {kept}: {err.strerror or err}; free space"
         raise StorageError(msg) from err
     yield kept / f"attempt-{number}"
-
-
-def _attempts(kept: Path) -> list[Path]:
-    return sorted(kept.glob("attempt-*"), key=lambda path: path.stat().st_mtime)
 
 
 def _is_made(folder: Path) -> bool:
@@ -263,10 +259,11 @@ def _is_made(folder: Path) -> bool:
 
 def _last_geometry(folder: Path, structure: Structure) -> Structure | None:
     """Return where the attempts before this one got to, the latest first."""
-    from genmat.validation.restart import last_geometry
+    from genmat.validation.restart import earlier_attempts, last_geometry
 
-    earlier = [path for path in reversed(_attempts(folder.parent)) if path != folder]
-    return next((found for path in earlier if (found := last_geometry(path, structure)) is not None), None)
+    return next(
+        (found for path in earlier_attempts(folder) if (found := last_geometry(path, structure)) is not None), None
+    )
 
 
 def competing_ids(composition: Any) -> list[str]:

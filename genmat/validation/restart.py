@@ -16,6 +16,12 @@ CLOSEST = 0.5
 """Shortest distance of a geometry worth going on from, Å: a relaxation that collapsed starts again."""
 
 
+def earlier_attempts(folder: Path) -> list[Path]:
+    """Return the folders of the attempts at a calculation before the one of a folder, the latest first."""
+    attempts = sorted(folder.parent.glob("attempt-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [path for path in attempts if path != folder]
+
+
 def last_geometry(folder: Path, structure: Structure) -> Structure | None:
     """Return the last geometry of the crystal that an earlier run wrote, or ``None`` if it left none.
 

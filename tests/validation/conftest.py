@@ -37,6 +37,15 @@ def gpaw() -> Gpaw:
 
 
 @pytest.fixture(scope="session")
+def runs(shared_data):
+    """Return the folder of real runs of VASP; skip where this machine does not have it."""
+    folder = shared_data / "vasp"
+    if not folder.is_dir():
+        pytest.skip("no real outputs of VASP (set GENMAT_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def relaxed_salt(gpaw, tmp_path_factory):
     """Return NaCl from a cell strained by 3 %."""
     return gpaw.run(rocksalt(5.64 * 1.03), folder=tmp_path_factory.mktemp("NaCl"), max_seconds=LIMIT)

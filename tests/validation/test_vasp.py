@@ -16,22 +16,13 @@ from genmat.validation.engine import Failure
 from genmat.validation.registry import get_engine
 from genmat.validation.vasp import Vasp, engine
 from genmat.validation.vasp.outputs import read_path, read_run
+from genmat.validation.vasp.steps import CARRIED, step_inputs
 
 from .conftest import crystal, rocksalt, silicon
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from pymatgen.core.structure import Structure
-
-
-@pytest.fixture(scope="module")
-def runs(shared_data):
-    """Return the folder of real runs; skip where this machine does not have it."""
-    folder = shared_data / "vasp"
-    if not folder.is_dir():
-        pytest.skip("no real outputs of VASP (set GENMAT_SHARED)")
-    return folder
 
 
 @pytest.fixture
@@ -198,13 +189,34 @@ def test_custodian_that_gave_up_is_the_reason(run):
     assert (outcome.failure, outcome.detail) == (Failure.GAVE_UP, "custodian gave up (max_errors): zbrent, eddrmm")
 
 
+def _stop(run, *, is_relaxed):
+    corrections = [{"errors": ["Walltime reached"], "actions": None}]
+    handler = {"@class": "WalltimeHandler"}
+    (run / "custodian.json").write_text(json.dumps([{"corrections": corrections, "handler": handler}]))
+    if not is_relaxed:
+        text = (run / "OUTCAR").read_text()
+        (run / "OUTCAR").write_text(text.replace("reached required accuracy", "soft stop encountered!"))
+
+
 def test_walltime_is_the_reason_and_says_how_to_go_on(run):
-    (run / "custodian.json").write_text(
-        json.dumps([{"corrections": [{"errors": ["Walltime reached"], "actions": None}]}])
-    )
+    _stop(run, is_relaxed=False)
     outcome = read_run(run)
     assert outcome.failure is Failure.WALLTIME
-    assert "restart it from CONTCAR" in outcome.detail
+    assert "goes on from its last geometry" in outcome.detail
+
+
+def test_relaxation_that_converged_before_custodian_stopped_it_is_a_result(run):
+    energy = read_run(run).energy
+    _stop(run, is_relaxed=True)
+    assert read_run(run).energy == energy
+
+
+def test_relaxation_that_anybody_stopped_is_not_converged(run):
+    _stop(run, is_relaxed=False)
+    (run / "custodian.json").unlink()
+    outcome = read_run(run)
+    assert outcome.failure is Failure.IONS_NOT_CONVERGED
+    assert "stopped after 1 ionic steps" in outcome.detail
 
 
 def test_empty_files_are_never_converged(run):
@@ -237,34 +249,26 @@ def test_scales_of_the_functionals_differ_and_unknown_ones_are_told():
         Vasp("r2scan")
 
 
-def test_inputs_of_the_flow_are_those_of_the_materials_project():
-    pytest.importorskip("atomate2")
-    from genmat.validation.vasp.program import flow_of
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("functional", ["PBE", "r2SCAN"])
+def test_inputs_of_every_step_are_those_of_atomate2s_flow_for_the_materials_project(functional):
+    from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker, MPMetaGGADoubleRelaxStaticMaker
 
-    flow = flow_of({"structure": rocksalt().as_dict(), "functional": "PBE", "wall_time": 3600})
-    jobs = [job for job, _ in flow.iterflow()]
-    assert len(jobs) == 3
-    generators = [job.maker.input_set_generator for job in jobs]
-    relax = generators[0].get_input_set(rocksalt(), potcar_spec=True)
-    static = generators[-1].get_input_set(rocksalt(), potcar_spec=True)
-    assert relax.incar["ENCUT"] == static.incar["ENCUT"] == 520
-    assert (relax.incar["ISIF"], relax.incar["IBRION"]) == (3, 2)
-    assert static.incar["NSW"] == 0
-    assert relax.incar["ISPIN"] == 2
-    assert relax.kpoints is not None
-    assert str(relax.potcar).split() == ["Na_pv", "Cl"]
-    handlers = [str(type(h).__name__) for h in jobs[0].maker.run_vasp_kwargs["handlers"]]
-    assert handlers[-1] == "WalltimeHandler"
+    maker = (MPGGADoubleRelaxStaticMaker if functional == "PBE" else MPMetaGGADoubleRelaxStaticMaker)()
+    oxide = crystal("Fm-3m", 4.2, ["Ni", "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    jobs = [job for job, _ in maker.make(oxide).iterflow()]
+    theirs = [job.maker.input_set_generator.get_input_set(oxide, potcar_spec=True) for job in jobs]
+    for ours, expected in zip(_inputs(functional, oxide), theirs, strict=True):
+        assert ours.incar == expected.incar
+        assert str(ours.kpoints) == str(expected.kpoints)
+        assert str(ours.poscar) == str(expected.poscar)
+        assert str(ours.potcar) == str(expected.potcar)
+    assert [job.maker.copy_vasp_kwargs.get("additional_vasp_files") for job in jobs] == [None, CARRIED, CARRIED]
 
 
 def _inputs(functional: str, structure: Structure) -> list:
-    """Return the inputs of each job of a flow; POTCARs by their names alone."""
-    pytest.importorskip("atomate2")
-    from genmat.validation.vasp.program import flow_of
-
-    flow = flow_of({"structure": structure.as_dict(), "functional": functional, "wall_time": 3600})
-    generators = [job.maker.input_set_generator for job, _ in flow.iterflow()]
-    return [generator.get_input_set(structure, potcar_spec=True) for generator in generators]
+    """Return the inputs of each step; POTCARs by their names alone."""
+    return [inputs.get_input_set(structure, potcar_spec=True) for inputs in step_inputs(functional)]
 
 
 def _incars(inputs: list, *keys: str) -> list[tuple]:
@@ -288,77 +292,6 @@ def test_steps_of_r2scan_are_pbesol_and_then_r2scan_without_u():
     assert _incars(inputs, "ISIF", "NSW") == [(3, 99), (3, 99), (None, 0)]
     assert [step.kpoints for step in inputs] == [None] * 3  # KSPACING asks for the mesh
     assert [str(step.potcar).split() for step in inputs] == [["Ni_pv", "O"]] * 3
-
-
-def _replaying(folder: Path, run: Path, *, end: str = "") -> str:
-    """Return a program that leaves what VASP once left; ``end`` damages it."""
-    program = folder / "vasp"
-    program.write_text(
-        f"#!/bin/sh\nfor file in {run}/*.gz; do name=$(basename $file .gz)\n"
-        "case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done\n"
-        f"grep TOTEN OUTCAR > OSZICAR\n{end}\n"
-    )
-    program.chmod(0o755)
-    return str(program)
-
-
-def _static_step(command: str, folder: Path, structure: Structure) -> Path:
-    """Run a static calculation of the Materials Project through atomate2 and custodian; return its folder."""
-    from atomate2.vasp.jobs.mp import MPGGAStaticMaker
-    from jobflow.core.store import JobStore
-    from jobflow.managers.local import run_locally
-    from maggma.stores.mongolike import MemoryStore
-
-    maker = MPGGAStaticMaker()
-    maker.write_input_set_kwargs = {"potcar_spec": True}
-    maker.run_vasp_kwargs = {
-        **maker.run_vasp_kwargs,
-        "vasp_cmd": command,
-        "vasp_gamma_cmd": command,
-        "vasp_job_kwargs": {"backup": False},  # there is no POTCAR to back up
-    }
-    store = JobStore(MemoryStore(), additional_stores={"data": MemoryStore()})
-    folder.mkdir()
-    run_locally(
-        maker.make(structure), store=store, log=False, root_dir=folder, create_folders=True, ensure_success=False
-    )
-    (made,) = folder.glob("job_*")
-    return made
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.timeout(900)
-def test_single_step_through_atomate2_and_custodian_becomes_an_outcome(runs, tmp_path):
-    structure = read_run(runs / "vasp_mp_run1").structure
-    command = _replaying(tmp_path, runs / "vasp_mp_run1")
-    folder = _static_step(command, tmp_path / "work", structure)
-    outcome = read_run(folder, structure=structure)
-    assert outcome.failure is None, outcome.detail
-    assert outcome.energy == pytest.approx(-4.52549, abs=1e-4)
-    assert not list(folder.glob("POTCAR")) + list(folder.glob("POTCAR.gz"))
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.timeout(900)
-def test_single_step_whose_vasp_is_killed_half_way_is_never_converged(runs, tmp_path):
-    structure = read_run(runs / "vasp_mp_run1").structure
-    cut = "head -c 40000 vasprun.xml > cut; mv cut vasprun.xml; head -c 9000 OUTCAR > cut; mv cut OUTCAR"
-    command = _replaying(tmp_path, runs / "vasp_mp_run1", end=cut)
-    folder = _static_step(command, tmp_path / "work", structure)
-    outcome = read_run(folder, structure=structure)
-    assert outcome.failure in {Failure.TRUNCATED_OUTPUT, Failure.GAVE_UP}
-    assert outcome.detail
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.timeout(900)
-def test_single_step_whose_launcher_fails_after_vasp_ended_well_is_never_converged(runs, tmp_path):
-    structure = read_run(runs / "vasp_mp_run1").structure
-    command = _replaying(tmp_path, runs / "vasp_mp_run1", end="exit 9")
-    folder = _static_step(command, tmp_path / "work", structure)
-    outcome = read_run(folder, structure=structure)
-    assert outcome.failure is Failure.GAVE_UP
-    assert outcome.detail == "custodian gave up (nonzero_return_code): no error that it knows"
 
 
 @pytest.mark.timeout(900)

@@ -24,7 +24,9 @@ from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError, did_you_mean
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
 from genmat.validation.process import Ended, is_full, last_line, run_group
+from genmat.validation.restart import earlier_attempts
 from genmat.validation.vasp.outputs import read_path, read_run
+from genmat.validation.vasp.steps import STEPS, finished_steps
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -154,23 +156,35 @@ class Vasp:
         return []
 
     def run(self, structure: Structure, *, folder: Path, max_seconds: float) -> Outcome:
-        """Run the flow in a process group of its own and read its last job."""
+        """Run the steps that no earlier attempt has finished, in a process group of its own, and read the last one."""
         if (refusal := self._refusal(structure)) is not None:
             return Outcome(*refusal)
-        started = time.time()
-        job = {"structure": structure.as_dict(), "functional": self.functional}
-        ended = run_program(job, folder=folder, max_seconds=max_seconds)
-        if isinstance(ended, Outcome):
-            return ended
-        try:
-            folders = json.loads((folder / "folders.json").read_text(encoding="utf-8"))
-            corrected = self.scale.correction == "MP2020"
-            found = read_run(Path(folders[-1]), structure=structure, started_at=started, is_corrected=corrected)
-        except (OSError, ValueError, IndexError):
-            return Outcome(Failure.NO_OUTPUT, "the flow ended without naming its folders", wall_seconds=ended.seconds)
+        finished = finished_steps(earlier_attempts(folder), structure=structure)
+        started, seconds = time.time(), 0.0
+        if len(finished) < len(STEPS):
+            is_static = len(finished) == len(STEPS) - 1
+            start = read_run(finished[-1]).structure if is_static else structure
+            job = {
+                "structure": (start or structure).as_dict(),
+                "functional": self.functional,
+                "finished": [str(path) for path in finished],
+            }
+            ended = run_program(job, folder=folder, max_seconds=max_seconds)
+            if isinstance(ended, Outcome):
+                return ended
+            seconds = ended.seconds
+            try:
+                finished = [Path(name) for name in json.loads((folder / "folders.json").read_text(encoding="utf-8"))]
+            except (OSError, ValueError):
+                return Outcome(Failure.NO_OUTPUT, "the flow ended without naming its folders", wall_seconds=seconds)
+        corrected = self.scale.correction == "MP2020"
+        since = started if seconds else None
+        found = read_run(finished[-1], structure=structure, started_at=since, is_corrected=corrected)
+        # What all of its steps took here, not the last one alone.
+        found = replace(found, wall_seconds=seconds)
         # r2SCAN starts with PBEsol, and its forces are no measure of a potential that learned PBE.
         is_told = found.converged and self.functional == "PBE"
-        return replace(found, path=read_path(Path(folders[0]))) if is_told else found
+        return replace(found, path=read_path(finished[0])) if is_told else found
 
 
 def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> Ended | Outcome:
@@ -186,7 +200,7 @@ def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> End
         Wall time, s.
     """
     started = time.time()
-    told = {**job, "wall_time": max(60.0, SAFE_SHARE * max_seconds)}
+    told = {**job, "wall_time": SAFE_SHARE * max_seconds}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("folders.json", "values.json"):

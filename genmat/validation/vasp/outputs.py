@@ -26,6 +26,8 @@ KBAR_PER_GPA = 10.0
 _TAIL = 200_000
 _FREE_ENERGY = re.compile(r"free\s+energy\s+TOTEN\s*=\s*([-+.\dEe]+)")
 _WALL_TIME = re.compile(r"Elapsed time \(sec\):\s*([.\d]+)")
+_RELAXED = "reached required accuracy - stopping structural energy minimisation"
+_STOPPED = "custodian stopped VASP before the walltime; the next attempt goes on from its last geometry"
 _UNREAD = (b"projected", b"dos")
 """Elements of vasprun.xml that no outcome needs, and that are nine tenths of it and of the time to parse it."""
 _CORES = re.compile(r"running on\s+(\d+) total cores|running\s+(\d+) mpi-ranks")
@@ -57,8 +59,9 @@ def read_run(
     is_corrected
         Whether MP2020's corrections are added to the raw energy.
     """
+    was_stopped = False
     try:
-        _check_custodian(folder)
+        was_stopped = _check_custodian(folder)
         for name in ("vasprun.xml", "OUTCAR"):
             _check_file(folder, name, started_at)
         log = _outcar(folder)
@@ -68,7 +71,8 @@ def read_run(
     except InputError as err:
         return Outcome(Failure.NOT_CORRECTABLE, str(err))
     except _NoResultError as err:
-        return Outcome(err.failure, str(err))
+        # What was stopped and has converged all the same is a result.
+        return Outcome(Failure.WALLTIME, _STOPPED) if was_stopped else Outcome(err.failure, str(err))
 
 
 def read_path(folder: Path) -> tuple[Frame, ...]:
@@ -120,28 +124,30 @@ def _is_empty(path: Path) -> bool:
         return False  # told as cut when it is read
 
 
-def _check_custodian(folder: Path) -> None:
-    """Raise if custodian gave up; its corrections are the reason."""
+def _check_custodian(folder: Path) -> bool:
+    """Raise if custodian gave up, its corrections are the reason; return whether it stopped VASP for lack of time."""
     path = _find(folder, "custodian.json")
     if path is None:
-        return
+        return False
     try:
         jobs: list[dict[str, Any]] = json.loads(_read(path))
         last = jobs[-1] if jobs else {}
-        errors = [str(error) for job in jobs for c in job.get("corrections", []) for error in c.get("errors", [])]
-        unsolved = [c for job in jobs for c in job.get("corrections", []) if c.get("actions") is None]
+        corrections = [c for job in jobs for c in job.get("corrections", [])]
+        stops = [c for c in corrections if any("walltime" in str(error).lower() for error in c.get("errors", []))]
+        errors = [str(error) for c in corrections if c not in stops for error in c.get("errors", [])]
+        unsolved = [c for c in corrections if c not in stops and c.get("actions") is None]
+        is_handled = last.get("handler") and last["handler"].get("@class") != "WalltimeHandler"
     except (ValueError, AttributeError, TypeError) as err:
         raise _NoResultError(Failure.TRUNCATED_OUTPUT, f"{path.name} is incomplete") from err
-    if any("walltime" in error.lower() for error in errors):
-        raise _NoResultError(Failure.WALLTIME, "custodian stopped VASP before the walltime; restart it from CONTCAR")
     flags = [name for name in ("max_errors", "max_errors_per_job", "nonzero_return_code") if last.get(name)]
     if last.get("validator"):
         flags.append("validator")
-    if last.get("handler"):
+    if is_handled:
         flags.append("handler")
     if flags or unsolved:
         names = ", ".join(dict.fromkeys(errors)) or "no error that it knows"
         raise _NoResultError(Failure.GAVE_UP, f"custodian gave up ({', '.join(flags) or 'uncorrectable'}): {names}")
+    return bool(stops)
 
 
 def _check_file(folder: Path, name: str, started_at: float | None) -> None:
@@ -216,6 +222,10 @@ def _outcome(run: Vasprun, log: str, asked: Structure | None) -> Outcome:
         raise _NoResultError(Failure.ELECTRONS_NOT_CONVERGED, f"{n_scf} electronic steps, NELM is {limit}")
     if not run.converged_ionic:
         detail = f"{n_steps} ionic steps, NSW is {run.parameters.get('NSW', 0)}"
+        raise _NoResultError(Failure.IONS_NOT_CONVERGED, detail)
+    # pymatgen looks at the number of steps alone, which a relaxation that was told to stop has not used up.
+    if run.parameters.get("NSW", 0) > 1 and _RELAXED not in log:
+        detail = f"VASP was stopped after {n_steps} ionic steps, before its forces were small"
         raise _NoResultError(Failure.IONS_NOT_CONVERGED, detail)
     gap = float(np.max(run.eigenvalue_band_properties[0]))
     seconds = _WALL_TIME.findall(log[-_TAIL:])

@@ -1,0 +1,131 @@
+"""All steps of VASP by a ``vasp`` that replays a real relaxation of silicon, on days when something goes wrong.
+
+pymatgen wants POTCAR files: these have a header and no potential.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from genmat.validation.engine import Failure
+from genmat.validation.restart import last_geometry
+from genmat.validation.vasp import Vasp
+from genmat.validation.vasp.outputs import read_run
+from genmat.validation.vasp.steps import finished_steps
+
+from .conftest import rocksalt, silicon
+
+POTCAR = """  PAW_PBE Si 05Jan2001
+   4.00000000000000
+ parameters from PSCTR are:
+   VRHFIN =Si: s2p2
+   LEXCH  = PE
+   TITEL  = PAW_PBE Si 05Jan2001
+   ENMAX  =  245.345; ENMIN  =  184.009 eV
+   ZVAL   =    4.000    mass and valenz
+   END of PSCTR-controll parameters
+ no potential
+   0.0 0.0
+ End of Dataset
+"""
+VASP = """#!/bin/sh
+echo "$(basename $(dirname $PWD))/$(basename $PWD)" >> {folder}/calls
+for file in {run}/*.gz; do name=$(basename $file .gz)
+case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done
+grep TOTEN OUTCAR > OSZICAR; echo waves > WAVECAR; echo charges > CHGCAR
+case "$(tail -n 1 {folder}/calls)" in
+{days}
+esac
+"""
+CUT = "head -c 40000 vasprun.xml > cut; mv cut vasprun.xml"
+"""VASP writes as it goes: what is killed leaves half of it."""
+STOPPED = (
+    "sed -i '/LOOP+/s/real time.*/real time 9999.0/; s/reached required accuracy/soft stop encountered!/' OUTCAR; "
+    "until [ -e STOPCAR ]; do sleep 0.1; done"
+)
+"""Ionic steps that take so long that custodian lets no further one begin."""
+
+
+@pytest.fixture
+def site(runs, tmp_path, monkeypatch):
+    """Return a function that installs a ``vasp``; it is told what to do in a folder called ``attempt/step``."""
+    potcars = tmp_path / "potcars" / "POT_GGA_PAW_PBE"
+    potcars.mkdir(parents=True)
+    (potcars / "POTCAR.Si.gz").write_bytes(gzip.compress(POTCAR.encode()))
+
+    def install(days):
+        lines = "\n".join(f"{step}) {what} ;;" for step, what in days.items())
+        program = tmp_path / "vasp"
+        program.write_text(VASP.format(folder=tmp_path, run=runs / "nonmetallic", days=lines))
+        program.chmod(0o755)
+
+    monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path / "potcars"))
+    monkeypatch.setenv("ATOMATE2_VASP_CMD", str(tmp_path / "vasp"))
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    return install
+
+
+def _calls(folder):
+    return (folder / "calls").read_text().split()
+
+
+@pytest.mark.timeout(900)
+def test_steps_that_converged_are_not_run_again_after_a_walltime_and_a_kill(site, runs, tmp_path):
+    site({
+        "attempt-1/job_2": STOPPED,
+        "attempt-2/job_2": f"{CUT}; kill -9 $PPID; sleep 300",
+    })  # fmt: skip
+    first, second, third = (tmp_path / f"attempt-{number}" for number in (1, 2, 3))
+    stopped = Vasp().run(silicon(), folder=first, max_seconds=120)
+    assert stopped.failure is Failure.WALLTIME, stopped.detail
+    assert (first / "job_2" / "STOPCAR").read_text() == "LSTOP = .TRUE."
+    assert finished_steps([first], structure=silicon()) == [first / "job_1"]
+    killed = Vasp().run(silicon(), folder=second, max_seconds=500)
+    assert killed.failure in {Failure.CRASHED, Failure.TRUNCATED_OUTPUT}
+    outcome = Vasp().run(last_geometry(second, silicon()), folder=third, max_seconds=500)
+    assert outcome.failure is None, outcome.detail
+    assert outcome.energy == read_run(runs / "nonmetallic", is_corrected=True).energy
+    assert _calls(tmp_path) == [
+        "attempt-1/job_1", "attempt-1/job_2", "attempt-2/job_2", "attempt-3/job_2", "attempt-3/job_3"
+    ]  # fmt: skip
+    assert outcome.path  # of the first relaxation, in the first attempt
+    again = Vasp().run(silicon(), folder=tmp_path / "attempt-4", max_seconds=500)
+    assert (again.energy, again.core_hours) == (outcome.energy, 0.0)
+    assert len(_calls(tmp_path)) == 5
+
+
+@pytest.mark.timeout(900)
+def test_custodian_corrects_until_it_has_no_corrections_left_and_says_so(site, tmp_path):
+    site({"run/job_1": "echo 'WARNING in EDDRMM: call to ZHEGV failed, returncode = 2 4 5'"})
+    outcome = Vasp().run(silicon(), folder=tmp_path / "run", max_seconds=500)
+    assert (outcome.failure, outcome.detail) == (Failure.GAVE_UP, "custodian gave up (max_errors_per_job): eddrmm")
+    assert set(_calls(tmp_path)) == {"run/job_1"}
+    assert len(_calls(tmp_path)) == len(list((tmp_path / "run" / "job_1").glob("error.*.tar.gz"))) > 1
+
+
+@pytest.mark.timeout(900)
+def test_step_whose_launcher_fails_after_vasp_ended_well_is_never_converged(site, tmp_path):
+    site({"run/job_1": "exit 9"})
+    outcome = Vasp().run(silicon(), folder=tmp_path / "run", max_seconds=500)
+    assert outcome.failure is Failure.GAVE_UP
+    assert outcome.detail == "custodian gave up (nonzero_return_code): no error that it knows"
+    assert json.loads((tmp_path / "run" / "folders.json").read_text()) == []
+
+
+def test_steps_that_are_cut_or_of_another_crystal_are_not_finished(runs, tmp_path):
+    step = tmp_path / "attempt-1" / "job_1"
+    step.mkdir(parents=True)
+    (tmp_path / "attempt-1" / "folders.json").write_text(json.dumps([str(step), str(step)]))
+    for path in (runs / "nonmetallic").iterdir():
+        (step / path.name).write_bytes(path.read_bytes())
+    attempts = [tmp_path / "attempt-2", tmp_path / "attempt-1"]
+    assert finished_steps(attempts, structure=silicon()) == [step, step]
+    assert finished_steps(attempts, structure=rocksalt()) == []
+    whole = (step / "OUTCAR.gz").read_bytes()
+    (step / "OUTCAR.gz").write_bytes(whole[: len(whole) // 2])
+    assert finished_steps(attempts, structure=silicon()) == []
+    (tmp_path / "attempt-1" / "folders.json").write_text('["')
+    assert finished_steps(attempts, structure=silicon()) == []
