@@ -13,14 +13,13 @@ too.
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from labelled import labelled_crystals, labelled_rows, own_hull_residuals
-from machine import describe_machine, shared_data
+from labelled import dft_hull_residuals, elemental_energies, labelled_crystals, labelled_rows, own_hull_residuals
+from machine import describe_machine
 
 from genmat.interop.io import write_text
 from genmat.reference.io import load_reference
@@ -29,10 +28,8 @@ from genmat.screening.uncertainty import Calibration, Residual, chemistry_class,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from labelled import Labelled
     from numpy.typing import NDArray
 
-ELEMENTS = "mp_elemental_reference_entries_2023-02-07.json.gz"
 CONFIDENCES = (0.8, 0.9, 0.95)
 
 
@@ -76,31 +73,6 @@ def main() -> None:
     for name, numbers in result["sets"].items():
         print(f"{name}: {json.dumps({k: v for k, v in numbers.items() if k != 'by_class'})}")
     write_text(arguments.output, json.dumps(result, indent=1) + "\n")
-
-
-def elemental_energies() -> dict[str, float]:
-    """Return the energy of each element's ground state, eV/atom, MP2020-corrected."""
-    with gzip.open(shared_data() / ELEMENTS, "rt") as file:
-        entries = json.load(file)
-    return {
-        symbol: (entry["energy"] + entry.get("correction", 0.0)) / sum(entry["composition"].values())
-        for symbol, entry in entries.items()
-    }
-
-
-def dft_hull_residuals(
-    crystals: Sequence[Labelled], rows: Sequence[dict[str, Any]], energies: dict[str, float]
-) -> list[Residual]:
-    """Return what CHGNet's energies give against the hull of the labels, where formation energies are labelled."""
-    found = []
-    for crystal, row in zip(crystals, rows, strict=True):
-        label = row["formation_energy_per_atom"]
-        if label is None:
-            continue
-        fractions = crystal.composition.fractional_composition
-        formation = crystal.energy_per_atom - sum(x * energies[element.symbol] for element, x in fractions.items())
-        found.append(Residual(crystal.composition, crystal.label + formation - label, crystal.label))
-    return found
 
 
 def judge(residuals: Sequence[Residual], calibration: Calibration | None, tolerance: float) -> dict[str, Any]:

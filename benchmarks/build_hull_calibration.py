@@ -1,6 +1,9 @@
-"""Make the shipped calibration of distances to the hull: residuals of labelled crystals against CHGNet's own hull.
+"""Make the shipped calibration of distances to the hull: residuals of labelled crystals against CHGNet's two hulls.
 
     python benchmarks/build_hull_calibration.py [--train 10000] [--work-folder FOLDER] [--workers 1]
+
+The *own* hull is that of CHGNet's energies; the *DFT* hull that of the labels, from which CHGNet's distance differs by
+the error of its formation energy (one of the two sources of labels states formation energies).
 
 Crystals are those of the validation split and a random sample of the training split (both by chemical system; the test
 split is left to ``bench_stability.py``). Energies are those of the reference; what lies too far above the hull to be in
@@ -15,12 +18,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from labelled import labelled_crystals, labelled_rows, own_hull_residuals
+from labelled import dft_hull_residuals, elemental_energies, labelled_crystals, labelled_rows, own_hull_residuals
 from machine import describe_machine
 
 from genmat.interop.io import write_text
 from genmat.reference.io import load_reference
-from genmat.screening.uncertainty import Calibration
+from genmat.screening.uncertainty import DFT_HULL, Calibration
 
 OUTPUT = Path(__file__).resolve().parents[1] / "genmat/screening/data/hull_calibration.json"
 
@@ -56,11 +59,21 @@ def main() -> None:
             mine, scale=reference.scale, population=f"{len(mine)} Materials Project crystals, labels {source}"
         )
         content["labels"][source] = calibration.to_dict()
-        for name, category in calibration.categories.items():
-            print(
-                f"{source} {name}: {category.n} crystals, 90 % from {category.low[3]:+.3f} to {category.high[3]:+.3f}"
-            )
+        _print(source, calibration)
+    mine = dft_hull_residuals(crystals, rows, elemental_energies())
+    calibration = Calibration.from_residuals(
+        mine,
+        scale=reference.scale,
+        population=f"{len(mine)} Materials Project crystals, labels materials_project, hull of the labels",
+    )
+    content[DFT_HULL] = calibration.to_dict()
+    _print(DFT_HULL, calibration)
     write_text(OUTPUT, json.dumps(content, indent=1) + "\n")
+
+
+def _print(source: str, calibration: Calibration) -> None:
+    for name, category in calibration.categories.items():
+        print(f"{source} {name}: {category.n} crystals, 90 % from {category.low[3]:+.3f} to {category.high[3]:+.3f}")
 
 
 if __name__ == "__main__":

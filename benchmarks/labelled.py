@@ -14,6 +14,7 @@ from pymatgen.core.structure import Structure
 
 from genmat.models.pool import PotentialPool
 from genmat.reference.journal import Journal
+from genmat.reference.labels import read_elements
 from genmat.screening.uncertainty import Residual
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from genmat.reference.hull import Hull
     from genmat.reference.table import Reference
 
+ELEMENTS = "mp_elemental_reference_entries_2023-02-07.json.gz"
 BLOCK = 512
 """Crystals between two writes of the journal."""
 
@@ -120,3 +122,23 @@ def own_hull_residuals(crystals: Sequence[Labelled], hull: Hull) -> list[Residua
         Residual(crystal.composition, float(above), crystal.label)
         for crystal, above in zip(crystals, predicted, strict=True)
     ]
+
+
+def elemental_energies() -> dict[str, float]:
+    """Return the energy of each element's ground state, eV/atom, MP2020-corrected."""
+    return read_elements(shared_data() / ELEMENTS)
+
+
+def dft_hull_residuals(
+    crystals: Sequence[Labelled], rows: Sequence[dict[str, Any]], energies: dict[str, float]
+) -> list[Residual]:
+    """Return what CHGNet's energies give against the hull of the labels, where formation energies are labelled."""
+    found = []
+    for crystal, row in zip(crystals, rows, strict=True):
+        label = row["formation_energy_per_atom"]
+        if label is None:
+            continue
+        fractions = crystal.composition.fractional_composition
+        formation = crystal.energy_per_atom - sum(x * energies[element.symbol] for element, x in fractions.items())
+        found.append(Residual(crystal.composition, crystal.label + formation - label, crystal.label))
+    return found

@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     reference: AbsolutePath | None = Field(
         default=None, description="Reference table (parquet); default: the one in the package"
     )
+    labels: AbsolutePath | None = Field(
+        default=None, description="Reference of stated energies (genmat data build-labels) that spans the DFT hull"
+    )
     site: AbsolutePath | None = Field(
         default=None, description="Folder of the site's FireWorks files; default: fw_configs beside config.yaml"
     )

@@ -253,8 +253,7 @@ def _definition(campaign: Campaign, document: CampaignDocument, state: RoundStat
         hull=f"{reference.scale}, {summary['with_energy']} crystals, {summary['relaxed']} of them relaxed",
         potential=potential.name,
         potential_sha256=potential.sha256,
-        relaxation="L-BFGS then FIRE without symmetry constraints, "
-        f"fmax {protocol.fmax:g} eV/Å, smax {protocol.smax:g} GPa, at most {protocol.max_steps} steps",
+        relaxation=protocol.text,
         reference_id=reference.id,
         snapshot_id=next(s.id for s in document.snapshots if s.round == state.round),
         matcher=Evidence.DISORDERED.text if campaign.screen.matching == "disordered" else MATCHER,

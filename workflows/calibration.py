@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def hull_calibration(
-    store: Store, campaign: str, *, before: int, scale: EnergyScale
+    store: Store, campaign: str, *, before: int, scale: EnergyScale, hull: str
 ) -> tuple[Calibration | None, bool]:
     """Return the calibration of a round, and whether it holds for generated crystals.
 
@@ -29,17 +29,19 @@ def hull_calibration(
         The round: audits of earlier ones count, which are complete, so that verdicts do not depend on when they fall.
     scale
         Scale of the potential that screens.
+    hull
+        Which hull the campaign judges by.
 
     Returns
     -------
     tuple
         What the campaign's audit gives, once it is large enough; until then the shipped calibration, if there is one on
-        the scale, which holds for crystals of the Materials Project only.
+        the scale for that hull, which holds for crystals of the Materials Project only.
     """
     from genmat.screening.uncertainty import audited_calibration, shipped_calibration
 
     audited = audited_calibration(audited_residuals(store, campaign, before=before), scale=scale, campaign=campaign)
-    return (audited, True) if audited is not None else (shipped_calibration(scale), False)
+    return (audited, True) if audited is not None else (shipped_calibration(scale, hull=hull), False)
 
 
 def audited_residuals(store: Store, campaign: str, *, before: int) -> list[Residual]:

@@ -16,7 +16,7 @@ from genmat.errors import GenmatError, MissingReferenceError, StorageError
 from genmat.ids import stable_id
 from workflows.description import describe, structure_document
 from workflows.identity import property_id
-from workflows.session import current_reference
+from workflows.session import current_labels, current_reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genmat.database.documents import StructureDocument
     from genmat.database.store import Store
     from genmat.energy import EnergyScale
+    from genmat.reference.table import Reference
     from genmat.validation.competing import Competitor
     from genmat.validation.engine import Engine, Outcome
 
@@ -300,6 +301,34 @@ def phase_structure(material_id: str) -> Structure:
 
 def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str]) -> dict[str, Competitor]:
     """Return those of some phases whose energy on an engine's scale is known: shipped, labelled or in the database.
+def labelled_references(scale: EnergyScale) -> list[Reference]:
+    """Return the references whose energies are on an engine's scale: the campaigns' own, and that of stated ones."""
+    named = (current_reference(), current_labels())
+    return [reference for reference in named if reference is not None and reference.scale == scale]
+
+
+def labelled_competitors(scale: EnergyScale, composition: Any) -> dict[str, Competitor]:
+    """Return the labelled phases that a composition competes with among the stated energies of a scale."""
+    from genmat.validation.competing import Competitor
+    from workflows.snapshot import label_hull
+
+    found = label_hull()
+    if found is None or found.hull.scale != scale:
+        return {}
+    try:
+        phases = found.hull.decomposition(composition)
+    except MissingReferenceError:
+        return {}
+    entries = found.hull.entries
+    rows = {name: row for row, name in enumerate(entries.material_ids)}
+    return {
+        phase.material_id: Competitor(
+            phase.material_id, phase.formula, float(entries.energies[rows[phase.material_id]]), scale
+        )
+        for phase in phases
+    }
+
+
 
     A reference has labels of an engine's scale where its energies are the Materials Project's, corrected by MP2020.
     """
@@ -311,6 +340,10 @@ def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str])
     known = {name: shipped[name] for name in wanted if name in shipped}
     reference = current_reference()
     rows = {name: row for row, name in enumerate(reference.material_ids)}
+    for labels in labelled_references(scale):
+        stated = {name: row for row, name in enumerate(labels.material_ids) if not math.isnan(labels.energies[row])}
+        for name in stated.keys() & set(wanted):
+            known[name] = Competitor(name, labels.formulas[stated[name]], float(labels.energies[stated[name]]), scale)
     for name in wanted:
         if reference.scale == scale and not math.isnan(energy := float(reference.energies[rows[name]])):
             known[name] = Competitor(name, reference.formulas[rows[name]], energy, scale)
@@ -334,6 +367,7 @@ def hull_distance(store: Store, engine: Engine, computed: Computed) -> tuple[flo
         known = known_competitors(store, engine, needed)
         if missing := [name for name in needed if name not in known]:
             return None, f"no energy of the competing {', '.join(missing)} by {engine.name}"
+        known |= labelled_competitors(engine.scale, composition)
         above = energy_above_mixture(
             composition, computed.values["energy_per_atom"], list(known.values()), scale=engine.scale
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from genmat.ids import stable_id
@@ -26,7 +25,7 @@ def drawn_structure_id(candidate: str) -> str:
 
 def relaxed_structure_id(parent: str, *, protocol: RelaxProtocol, potential: Potential) -> str:
     """Return the id of a relaxed structure: what was relaxed, how and by what, never the floats that came out."""
-    return stable_id("relaxed", parent, asdict(protocol), potential.sha256)
+    return stable_id("relaxed", parent, protocol.to_dict(), potential.sha256)
 
 
 def property_id(structure: str, *, name: str, method: str, parameters: dict[str, object]) -> str:
@@ -39,6 +38,6 @@ def activity_id(*, campaign: str, round_number: int, stage: str, used: Iterable[
     return stable_id("activity", campaign, round_number, stage, sorted(used))
 
 
-def snapshot_id(reference: str, structures: Iterable[str]) -> str:
-    """Return the id of a frozen reference: the table and what a campaign added to it."""
-    return stable_id("snapshot", reference, sorted(structures))
+def snapshot_id(reference: str, structures: Iterable[str], *, labels: str | None = None) -> str:
+    """Return the id of a frozen reference: the table, what a campaign added to it, and the labels beside it."""
+    return stable_id("snapshot", reference, sorted(structures), *([] if labels is None else [labels]))

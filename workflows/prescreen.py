@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobflow.core.flow import Flow
@@ -52,6 +52,9 @@ ONE_SIGMA = 0.68
 
 HEADS = "property-heads"
 
+SADDLE = 0.01
+"""Energy whose loss after a displacement is told, eV/atom; less may be what the symmetric stage had left."""
+
 VOLUME_STEPS = 60
 """Steps of an ion relaxation at fixed volume, for the equation of state."""
 
@@ -61,7 +64,7 @@ class PrescreenMaker(Maker):
     """Relax and judge the candidates of one chunk.
 
     1. the job of :class:`StaticMaker`, where the campaign asks for it: drop what is hopeless as proposed.
-    2. ``relax``: relax each candidate without symmetry constraints; writes structures, energies, trajectories.
+    2. ``relax``: relax each candidate, displaced on its way; writes structures, energies, trajectories.
     3. ``assess``: distance to the hull, novelty once more, properties against the target; writes properties.
     4. the jobs of the Makers of :mod:`workflows.committee` and :mod:`workflows.further` that the campaign asks for.
     """
@@ -151,9 +154,9 @@ def _write_relaxation(
         document = structure_document(described, identifier=identifier, parents=[parent])
         work.store.structures.insert_if_absent([document])
         values = {"energy_per_atom": relaxation.energy_per_atom, "fmax": relaxation.fmax, "smax": relaxation.smax}
-        parameters = {**asdict(protocol), "n_steps": relaxation.n_steps, "converged": relaxation.converged}
+        parameters = {**protocol.to_dict(), "n_steps": relaxation.n_steps, "converged": relaxation.converged}
         work.store.properties.insert_if_absent(
-            _properties(work, document, values, potential, asdict(protocol), parameters)
+            _properties(work, document, values, potential, protocol.to_dict(), parameters)
         )
         trajectory = {"energies": list(relaxation.energies), "volumes": list(relaxation.volumes)}
         work.store.trajectories.put(identifier, trajectory)
@@ -249,8 +252,8 @@ def _relaxation_verdict(
     detail = f"{relaxation.n_steps} steps, fmax {relaxation.fmax:.3f} eV/Å, volume {change:+.1%}"
     if proposed != described.space_group_number:
         detail += f", space group {proposed} became {described.space_group_number}"
-    if relaxation.rattle_gain:
-        detail += f", {relaxation.rattle_gain:.3f} eV/atom lower once it was displaced"
+    if (relaxation.rattle_gain or 0.0) > SADDLE:
+        detail += f", {relaxation.rattle_gain:.3f} eV/atom lower than when it was displaced"
     return Verdict.accept(Stage.RELAX, detail, **values)
 
 

@@ -12,10 +12,11 @@ from genmat.campaign import Campaign
 from genmat.database.documents import CampaignDocument, CampaignState, ModelDocument
 from genmat.errors import CampaignError, EnergyScaleError, GenmatError
 from genmat.models.potentials import get_potential
+from genmat.screening.stability import HullName
 from workflows.advance import advance
 from workflows.chunk import ASSESS, COMPETE, GENERATE, PRESCREEN, VALIDATE
 from workflows.planning import campaign_generator
-from workflows.session import current_reference, n_cores, use_store, use_workers
+from workflows.session import current_labels, current_reference, n_cores, use_store, use_workers
 from workflows.validate import side_by_side
 from workflows.validation import absent_engine
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from genmat.database.store import Store
     from genmat.energy import EnergyScale
     from genmat.models.potentials import Potential
+    from genmat.reference.table import Reference
     from workflows.chunk import Chunk
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,35 @@ def check_judgeable(potential: Potential, scale: EnergyScale) -> None:
         raise EnergyScaleError(msg)
 
 
+def check_labelled(potential: Potential, labels: Reference | None) -> None:
+    """Check that there are labels of the scale that a potential predicts.
+
+    Raises
+    ------
+    EnergyScaleError
+        If nobody states which labels it predicts, there are none, or they are of another scale.
+    """
+    predicted = potential.label_scale
+    if predicted is None:
+        msg = (
+            f"screen.hull is dft, but nobody states which labels {potential.name} predicts: add it again with "
+            "genmat models add --labels ENGINE, or take screen.hull: own"
+        )
+    elif labels is None:
+        msg = (
+            f"screen.hull is dft, but the settings name no labels on the scale {predicted}: make them with genmat data "
+            "build-labels, name them in the setting labels (GENMAT_LABELS), or take screen.hull: own"
+        )
+    elif labels.scale != predicted:
+        msg = (
+            f"screen.potential {potential.name} predicts energies on the scale {predicted}, the setting labels names "
+            f"ones on {labels.scale}: no distance to their hull would mean anything"
+        )
+    else:
+        return
+    raise EnergyScaleError(msg)
+
+
 def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     """Store a campaign after checking that its target can be met at all; a stored one with equal configuration stays.
 
@@ -68,7 +99,7 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
     PotentialError
         If the potential is unknown or its weights are missing or altered.
     EnergyScaleError
-        If the reference has no hull on the scale of the potential's energies.
+        If there is no hull, of the reference or of labels as the campaign asks, on the scale of the potential.
     EngineError
         If the engine of the validation cannot run here and is not optional.
     """
@@ -81,7 +112,10 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
         for member in members:
             member.check_weights()
         check_committee({member.name: member.scale for member in (potential, *members)})
-    check_judgeable(potential, current_reference().scale)
+    if campaign.screen.hull == HullName.DFT:
+        check_labelled(potential, current_labels())
+    else:
+        check_judgeable(potential, current_reference().scale)
     if campaign.validation is not None and (absence := absent_engine(campaign.validation)) is not None:
         logger.warning("%s; the campaign goes on without validation", absence)
     generator = campaign_generator(campaign)

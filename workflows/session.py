@@ -51,6 +51,12 @@ def current_reference() -> Reference:
     return _load_reference(Settings.load().reference)
 
 
+def current_labels() -> Reference | None:
+    """Return the reference of stated energies that the settings name, or ``None``."""
+    path = Settings.load().labels
+    return None if path is None else _load_reference(path)
+
+
 @cache
 def _load_reference(path: Path | None) -> Reference:
     from genmat.reference.io import load_reference

@@ -48,7 +48,7 @@ def static_job(activity_id: str) -> dict[str, Any]:
         todo = {c.id: c for c in candidates.values() if all(v.stage != Stage.STATIC for v in c.verdicts)}
         drawn = work.store.structures.get_many(str(candidate.structure_id) for candidate in candidates.values())
         structures = {c.id: drawn[str(c.structure_id)].to_structure() for c in candidates.values()}
-        hull = work.snapshot().hull
+        judging = work.snapshot().judging(work.campaign.screen.hull, pool.potential)
         one_evaluation = RelaxProtocol(max_steps=0)
         if gates is not None:
             for identifier, result in pool.relax(structures, missing=set(todo), protocol=one_evaluation):
@@ -64,8 +64,8 @@ def static_job(activity_id: str) -> dict[str, Any]:
                         _expected_volume(structure.composition),
                     ),
                     gates=gates,
-                    hull=hull,
-                    scale=pool.potential.scale,
+                    hull=judging.hull,
+                    scale=judging.scale,
                     audited=is_audited(identifier, fraction=gates.audit),
                 )
                 work.store.candidates.record([Decision(identifier, work.record(verdict))])

@@ -219,11 +219,11 @@ class Relax(CampaignModel):
     smax: Number = Field(default=0.5, gt=0, le=100, description="Largest stress component at convergence, GPa.")
     max_steps: Annotated[Count, Field(le=10_000)] = Field(default=300, description="Optimiser steps before giving up.")
     rattle: Number = Field(
-        default=0.0,
+        default=0.05,
         ge=0,
         le=0.5,
-        description="Displacement (standard deviation, Å) of a converged crystal before it is relaxed once more, "
-        "to leave a saddle point that its symmetry holds it on; the lower one of both is kept. 0: none.",
+        description="Displacement (standard deviation, Å) of a crystal on its way, to leave a saddle point that its "
+        "symmetry holds it on. 0: none.",
     )
 
 

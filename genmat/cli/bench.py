@@ -13,6 +13,7 @@ from genmat.cli.entry import InterruptedRunError
 from genmat.cli.session import session_of
 from genmat.cli.stages import Stages
 from genmat.cli.terminal import caught_output, note, print_json, print_line, print_table
+from genmat.models.protocol import MOST_RATTLE, USUAL_RATTLE, RelaxProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,10 +58,12 @@ def ssun(  # noqa: PLR0913 - one option each
     relax: Annotated[
         int | None, typer.Option(min=0, help="Relax this many random samples of each set; default: all.", metavar="N")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random subset and of the rattling.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random subset.")] = 0,
     tolerance: Annotated[float, typer.Option(help="Largest stable distance to the hull, eV/atom.")] = 0.08,
     symprec: Annotated[float, typer.Option(help="Tolerance of space groups, Å.")] = 0.1,
-    rattle: Annotated[float, typer.Option(help="Displacements before the symmetry-free relaxation, Å.")] = 0.02,
+    rattle: Annotated[
+        float, typer.Option(min=0.0, max=MOST_RATTLE, help="Displacement that shows saddle points, Å; 0: none.")
+    ] = USUAL_RATTLE,
     max_steps: Annotated[int, typer.Option(min=1, help="Steps of one relaxation.")] = 300,
     potential: Annotated[str, typer.Option(help="Potential that relaxes.")] = "chgnet-0.3.0",
     workers: Annotated[int | None, typer.Option(min=1, max=1024, help="Processes; default: one a core.")] = None,
@@ -79,7 +82,6 @@ def ssun(  # noqa: PLR0913 - one option each
     from genmat.evaluation import Options
     from genmat.evaluation.io import write_rows
     from genmat.interop.io import check_writable, write_text
-    from genmat.models.protocol import RelaxProtocol
 
     session = session_of(context)
     options = Options(
@@ -87,8 +89,7 @@ def ssun(  # noqa: PLR0913 - one option each
         seed=seed,
         hull_tolerance=tolerance,
         symprec=symprec,
-        rattle=rattle,
-        protocol=RelaxProtocol(max_steps=max_steps),
+        protocol=RelaxProtocol(max_steps=max_steps, rattle=rattle),
     )
     place = output or work_folder / "ssun.json"
     check_writable(work_folder)

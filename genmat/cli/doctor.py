@@ -150,6 +150,18 @@ def _reference(settings: Settings) -> tuple[bool, str]:
     )
 
 
+def _labels(settings: Settings) -> tuple[bool | None, str]:
+    from genmat.reference.coverage import label_coverage
+    from genmat.reference.io import load_reference
+
+    if settings.labels is None:
+        return None, "none; only campaigns with screen.hull: dft need them (genmat data build-labels)"
+    labels = load_reference(settings.labels)
+    coverage = label_coverage(load_reference(settings.reference), labels)
+    number = labels.summary()["with_energy"]
+    return True, f"{number} crystals on the scale {labels.scale}, {coverage}, id {labels.id[:12]}, {settings.labels}"
+
+
 def _weights(_settings: Settings) -> tuple[bool, str]:
     from genmat.models.potentials.registry import known_potentials
 
@@ -259,6 +271,7 @@ _TESTS: dict[str, Callable[[Settings], tuple[bool | None, str]]] = {
     "queue": _queue,
     "potential weights": _weights,
     "reference": _reference,
+    "labels": _labels,
     "gpaw": _engine("gpaw"),
     "vasp": _engine("vasp"),
 }

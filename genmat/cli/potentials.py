@@ -37,6 +37,10 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
     correction: Annotated[
         str, typer.Option(help="Correction that its energies contain: none for raw ones, or MP2020.")
     ],
+    labels: Annotated[
+        str,
+        typer.Option(help="Engine whose energies it predicts, such as vasp: they may then be compared with labels."),
+    ] = "",
     sha256: Sha256 = None,
     trust: Trust = False,
     kind: Annotated[str, typer.Option(help="mace, or a class of torch_sim.models such as orb.OrbModel.")] = "mace",
@@ -68,7 +72,7 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
             from genmat.models.potentials.io import check_expected
 
             check_expected(data, what=str(file), sha256=sha256, trust=trust)
-    _allow(potential, data, as_json=as_json)
+    _allow(replace(potential, labels=labels), data, as_json=as_json)
 
 
 def fetch(
@@ -102,7 +106,7 @@ def fetch(
     data = download(published.url)
     scale = EnergyScale("", published.functional, published.hubbard, published.pseudopotentials, published.correction)
     potential = _mace(name, data, published.url, scale, {}, sha256=sha256, trust=trust, licence=published.licence)
-    _allow(potential, data, as_json=as_json)
+    _allow(replace(potential, labels="vasp"), data, as_json=as_json)
 
 
 def list_potentials(context: typer.Context, *, as_json: AsJson = False) -> None:
@@ -209,6 +213,7 @@ def _described(potential: Potential) -> dict[str, Any]:
         "version": potential.version,
         "sha256": potential.sha256,
         "scale": str(potential.scale),
+        "labels": None if potential.label_scale is None else str(potential.label_scale),
         "n_elements": len(potential.atomic_numbers),
         "licence": potential.licence,
         "options": json.loads(potential.options),

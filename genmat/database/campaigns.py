@@ -69,7 +69,10 @@ def check_configuration(stored: CampaignDocument, config: Mapping[str, Any], con
     lines = [line for line in differences(before, after) if line.partition(".")[0] not in NOT_HASHED]
     more = f" and {len(lines) - _DIFFERENCES_SHOWN} more" if len(lines) > _DIFFERENCES_SHOWN else ""
     shown = "; ".join(lines[:_DIFFERENCES_SHOWN]) or "it was stored by another version of genmat"
-    msg = f"campaign {stored.id!r} exists with another configuration ({shown}{more}): give the new one another name"
+    msg = (
+        f"campaign {stored.id!r} exists with another configuration ({shown}{more}): give the new one another name, or "
+        f"go on with the stored one: genmat resume {stored.id}"
+    )
     raise CampaignError(msg)
 
 

@@ -291,6 +291,7 @@ class CampaignDocument(Document):
 
     collection = "campaigns"
 
+    schema_version: int = Field(default=2, ge=1, description="Version of the fields of this kind of document")
     config: dict[str, JsonValue] = Field(description="Configuration as given, defaults filled in")
     config_hash: str = Field(description="Hash of the configuration")
     state: CampaignState = Field(

@@ -23,11 +23,19 @@ def _version_one(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _without_rattle(fields: dict[str, Any]) -> dict[str, Any]:
+    # A campaign from before crystals were displaced goes on without, whatever is usual for others.
+    config = fields["config"]
+    screen = config.get("screen") or {}
+    relax = {"rattle": 0.0, **(screen.get("relax") or {})}
+    return {**fields, "config": {**config, "screen": {**screen, "relax": relax}}}
+
+
 STEPS: dict[str, Sequence[Step]] = {
     "structures": (_version_one,),
     "properties": (_version_one,),
     "candidates": (_version_one,),
-    "campaigns": (_version_one,),
+    "campaigns": (_version_one, _without_rattle),
     "provenance": (_version_one,),
     "models": (_version_one,),
 }

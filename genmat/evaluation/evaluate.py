@@ -14,7 +14,7 @@ from genmat.errors import GenmatError, InputError, MissingReferenceError
 from genmat.evaluation.describe import Described, describe_sample
 from genmat.evaluation.evaluation import Definition, Evaluation
 from genmat.evaluation.options import Options
-from genmat.evaluation.relaxing import relax_rattled, relax_symmetric
+from genmat.evaluation.relaxing import relax_samples
 from genmat.evaluation.row import UNSCORABLE, Row
 from genmat.evaluation.validity import (
     STRUCTURE_TEST,
@@ -114,12 +114,11 @@ def evaluate(
     if pool is not None and chosen.relax != 0:
         subset = select(len(samples), chosen)
         structures = {place: described[place].structure for place in subset if place in described}
-        symmetric = relax_symmetric(structures, options=chosen, pool=pool, journal=journal, progress=progress)
-        final = relax_rattled(symmetric, options=chosen, pool=pool, journal=journal, progress=progress)
+        relaxed = relax_samples(structures, options=chosen, pool=pool, journal=journal, progress=progress)
         for place in subset:
             rows[place] = replace(rows[place], selected=True)
         judge = _Judge(index, reference.hull(), chosen)
-        rows = judge.rows(rows, described, symmetric, final)
+        rows = judge.rows(rows, relaxed)
     return Evaluation(_definition(reference, chosen, pool), tuple(_with_reason(row) for row in rows))
 
 
@@ -182,38 +181,26 @@ class _Judge:
         self.hull = hull
         self.options = options
 
-    def rows(
-        self,
-        rows: list[Row],
-        described: Mapping[int, Described],
-        symmetric: Mapping[int, Relaxed],
-        final: Mapping[int, Relaxed],
-    ) -> list[Row]:
+    def rows(self, rows: list[Row], outcomes: Mapping[int, Relaxed]) -> list[Row]:
         """Return the rows with what holds after relaxation."""
         result = list(rows)
         relaxed: dict[int, Described] = {}
-        for place, first in symmetric.items():
-            last = final.get(place, first)
-            n_steps = first.n_steps + (last.n_steps if last is not first else 0)
-            ratio = last.structure.volume / described[place].structure.volume
+        for place, outcome in outcomes.items():
             row = replace(
                 result[place],
-                n_steps=n_steps,
-                volume_ratio=ratio,
+                n_steps=outcome.n_steps,
+                volume_ratio=outcome.volume_ratio,
                 stable=False,
-                energy_above_hull_start=self._distance(first.structure, first.start_energy_per_atom),
+                energy_above_hull_start=self._distance(outcome.structure, outcome.start_energy_per_atom),
+                energy_above_hull_symmetric=self._distance(outcome.structure, outcome.symmetric_energy_per_atom),
             )
-            if first.failure is None:
-                above = self._distance(first.structure, first.energy_per_atom)
-                row = replace(row, energy_above_hull_symmetric=above)
-            if last.failure is not None:
-                stage = "relaxation" if last is first else "symmetry-free relaxation"
-                detail = f"{stage}: {last.failure} after {last.n_steps} steps, fmax {last.fmax:.3g} eV/Å"
-                result[place] = replace(row, reason=_FAILURES[last.failure].value, detail=detail)
+            if outcome.failure is not None:
+                detail = f"{outcome.failure} after {outcome.n_steps} steps, fmax {outcome.fmax:.3g} eV/Å"
+                result[place] = replace(row, reason=_FAILURES[outcome.failure].value, detail=detail)
                 continue
             try:
-                relaxed[place] = describe_sample(last.structure, symprec=self.options.symprec)
-                result[place] = self._judged(row, last, relaxed[place])
+                relaxed[place] = describe_sample(outcome.structure, symprec=self.options.symprec)
+                result[place] = self._judged(row, outcome, relaxed[place])
             except _BAD_CRYSTAL as err:
                 relaxed.pop(place, None)
                 detail = f"after relaxation: {' '.join(str(err).split())[:200]}"
@@ -278,19 +265,14 @@ def _with_reason(row: Row) -> Row:
 
 
 def _definition(reference: Reference, options: Options, pool: PotentialPool | None) -> Definition:
-    counts, protocol = reference.summary(), options.protocol
-    relaxation = (
-        "primitive cell; L-BFGS, after 50 steps FIRE, of cell and positions; "
-        f"fmax {protocol.fmax:g} eV/Å, smax {protocol.smax:g} GPa, at most {protocol.max_steps} steps; "
-        f"every coordinate rattled by {options.rattle:g} Å (normal distribution); relaxed again"
-    )
+    counts = reference.summary()
     potential = reference.metadata.potential
     ssun = SsunDefinition(
         hull_tolerance=options.hull_tolerance,
         hull=f"{potential} energies of {counts['with_energy']:,} crystals, {counts['relaxed']:,} of them relaxed",
         potential="none: nothing was relaxed" if pool is None else pool.potential.name,
         potential_sha256="" if pool is None else pool.potential.sha256,
-        relaxation=relaxation,
+        relaxation=f"primitive cell; {options.protocol.text}",
         reference_id=reference.id,
         snapshot_id="",
         matcher=MATCHER,

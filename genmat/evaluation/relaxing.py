@@ -1,9 +1,4 @@
-"""Relaxation of samples, with and without their symmetry; resumable.
-
-A crystal is relaxed as it is first: forces and stress have its symmetry, so that it keeps it. Then every coordinate is
-rattled and the crystal relaxed once more: what was a saddle point of the energy falls to the minimum beside it. The
-second result is the one that counts.
-"""
+"""Relaxation of samples, resumable."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ import numpy as np
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from genmat.ids import seed_from_id, stable_id
+from genmat.ids import stable_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,8 +47,8 @@ class Relaxed:
         Largest force, eV/Å.
     volume_ratio
         Volume over that of the start.
-    start_energy_per_atom
-        At the geometry of the start, eV/atom; NaN if there is none.
+    start_energy_per_atom, symmetric_energy_per_atom
+        At the geometry of the start and when the crystal was displaced, eV/atom; NaN if there is none.
     """
 
     structure: Structure
@@ -63,6 +58,7 @@ class Relaxed:
     fmax: float
     volume_ratio: float
     start_energy_per_atom: float
+    symmetric_energy_per_atom: float
 
     def to_record(self, key: str) -> dict[str, Any]:
         """Return a record of the journal."""
@@ -74,6 +70,7 @@ class Relaxed:
             "fmax": self.fmax,
             "volume_ratio": self.volume_ratio,
             "start_energy_per_atom": self.start_energy_per_atom,
+            "symmetric_energy_per_atom": self.symmetric_energy_per_atom,
             **_geometry(self.structure),
         }
 
@@ -85,13 +82,20 @@ class Relaxed:
             record["species"],
             np.reshape(record["frac_coords"], (-1, 3)),
         )
-        names = ("energy_per_atom", "fmax", "volume_ratio", "start_energy_per_atom")
+        names = (
+            "energy_per_atom",
+            "fmax",
+            "volume_ratio",
+            "start_energy_per_atom",
+            "symmetric_energy_per_atom",
+        )
         numbers = {name: float(record[name]) for name in names}
         return cls(structure=structure, n_steps=int(record["n_steps"]), failure=record["failure"], **numbers)
 
     @classmethod
     def from_relaxation(cls, relaxation: Relaxation, start: Structure) -> Relaxed:
         """Return what is kept of a relaxation; the geometry is rounded as in the journal."""
+        nan, gain = float("nan"), relaxation.rattle_gain
         outcome = cls(
             structure=relaxation.structure,
             energy_per_atom=relaxation.energy_per_atom,
@@ -99,7 +103,8 @@ class Relaxed:
             failure=None if relaxation.failure is None else relaxation.failure.value,
             fmax=relaxation.fmax,
             volume_ratio=relaxation.structure.volume / start.volume,
-            start_energy_per_atom=relaxation.energies[0] if relaxation.energies else float("nan"),
+            start_energy_per_atom=relaxation.energies[0] if relaxation.energies else nan,
+            symmetric_energy_per_atom=nan if gain is None else relaxation.energy_per_atom + gain,
         )
         return cls.from_record(outcome.to_record(""))
 
@@ -109,7 +114,7 @@ def structure_id(structure: Structure) -> str:
     return stable_id("geometry", _geometry(structure))
 
 
-def relax_symmetric(
+def relax_samples(
     structures: Mapping[int, Structure],
     *,
     options: Options,
@@ -117,7 +122,7 @@ def relax_symmetric(
     journal: Journal | None,
     progress: Progress,
 ) -> dict[int, Relaxed]:
-    """Return the outcome of relaxing each crystal as it is.
+    """Return the outcome of relaxing each crystal.
 
     Parameters
     ----------
@@ -132,56 +137,16 @@ def relax_symmetric(
     progress
         Told about every relaxation.
     """
-    return _relax(structures, {}, "relaxed", options=options, pool=pool, journal=journal, progress=progress)
-
-
-def relax_rattled(
-    relaxed: Mapping[int, Relaxed],
-    *,
-    options: Options,
-    pool: PotentialPool,
-    journal: Journal | None,
-    progress: Progress,
-) -> dict[int, Relaxed]:
-    """Return the outcome of rattling and relaxing again what was relaxed without failure; as :func:`relax_symmetric`.
-
-    Notes
-    -----
-    The displacements of a crystal depend on its geometry and on the seed alone.
-    """
-    causes = {"rattle": options.rattle, "seed": options.seed}
-    starts = {
-        place: _rattled(outcome.structure, options=options)
-        for place, outcome in relaxed.items()
-        if outcome.failure is None
-    }
-    return _relax(starts, causes, "rattled", options=options, pool=pool, journal=journal, progress=progress)
-
-
-def _relax(
-    structures: Mapping[int, Structure],
-    causes: Mapping[str, float],
-    stage: str,
-    *,
-    options: Options,
-    pool: PotentialPool,
-    journal: Journal | None,
-    progress: Progress,
-) -> dict[int, Relaxed]:
-    from dataclasses import asdict
-
-    potential = pool.potential
+    potential, protocol = pool.potential, options.protocol.to_dict()
     keys = {
-        place: stable_id(
-            "relaxation", structure_id(structure), asdict(options.protocol), potential.name, potential.sha256, causes
-        )
+        place: stable_id("relaxation", structure_id(structure), protocol, potential.name, potential.sha256)
         for place, structure in structures.items()
     }
     starts = {keys[place]: structure for place, structure in structures.items()}
     known = {} if journal is None else journal.read()
     done = {key: Relaxed.from_record(known[key]) for key in starts if key in known}
     names = list(starts)
-    progress(stage, len(done), len(starts))
+    progress("relaxed", len(done), len(starts))
     for first in range(0, len(names), BLOCK):
         block = {name: starts[name] for name in names[first : first + BLOCK]}
         missing = {name for name in block if name not in done}
@@ -193,15 +158,8 @@ def _relax(
             done[name] = Relaxed.from_relaxation(relaxation, block[name])
             if journal is not None:
                 journal.append([done[name].to_record(name)])
-            progress(stage, len(done), len(starts))
+            progress("relaxed", len(done), len(starts))
     return {place: done[key] for place, key in keys.items()}
-
-
-def _rattled(structure: Structure, *, options: Options) -> Structure:
-    seed = seed_from_id(stable_id("rattle", structure_id(structure), options.seed))
-    shifts = np.random.default_rng(seed).normal(0.0, options.rattle, (len(structure), 3))
-    moved = structure.cart_coords + shifts - shifts.mean(axis=0)
-    return Structure(structure.lattice, structure.species, moved, coords_are_cartesian=True, to_unit_cell=True)
 
 
 def _geometry(structure: Structure) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class Row:
     formula, n_sites
         Reduced formula, and atoms of the primitive cell; empty and 0 for an unscorable sample.
     number_before, number_after
-        Space group as drawn and after symmetry-free relaxation; ``None`` also where the symmetry search fails.
+        Space group as drawn and after relaxation; ``None`` also where the symmetry search fails.
     composition_valid, structure_valid
         Validity by CDVAE's definition.
     unique
@@ -38,13 +38,13 @@ class Row:
     unique_relaxed, novel_relaxed
         The same after relaxation, among the relaxed subset.
     n_steps
-        Steps of both relaxations.
+        Steps of the relaxation, both stages.
     volume_ratio
-        Volume after both relaxations over that of the sample.
+        Volume after relaxation over that of the sample.
     energy_per_atom
-        After the symmetry-free relaxation, eV/atom.
+        After relaxation, eV/atom.
     energy_above_hull, energy_above_hull_symmetric, energy_above_hull_start
-        Distance to the hull after the symmetry-free relaxation, before it, and as drawn, eV/atom; of a crystal that
+        Distance to the hull after relaxation, when the symmetric stage ended, and as drawn, eV/atom; of a crystal that
         competes with elements alone, its formation energy.
     competing_phases
         What the crystal competes with.

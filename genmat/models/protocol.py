@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,12 @@ from genmat.errors import InputError
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
+
+
+MOST_RATTLE = 0.5
+"""Å; more takes a crystal apart."""
+USUAL_RATTLE = 0.05
+"""Of generated crystals, Å (measured: docs/prescreening.md, *Relaxation*)."""
 
 
 class Failure(StrEnum):
@@ -40,8 +46,13 @@ class RelaxProtocol:
     cell
         Whether the cell is relaxed too; if not, ``smax`` does not count.
     rattle
-        Standard deviation of the displacements (Å) that a converged crystal gets before it is relaxed once more, to
-        leave a saddle point that its symmetry holds it on; 0 for none.
+        Standard deviation of the displacements (Å) that a crystal gets on its way, to leave a saddle point that its
+        symmetry holds it on; 0 for none. The stages: :func:`genmat.models.relaxation.relax`.
+
+    Raises
+    ------
+    InputError
+        If ``rattle`` is not within 0 to 0.5 Å.
     """
 
     fmax: float = 0.05
@@ -51,6 +62,33 @@ class RelaxProtocol:
     max_volume_ratio: float = 3.0
     cell: bool = True
     rattle: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the displacement."""
+        if not 0.0 <= self.rattle <= MOST_RATTLE:
+            msg = f"rattle is {self.rattle} Å, expected 0 to {MOST_RATTLE:g} Å"
+            raise InputError(msg)
+
+    @property
+    def text(self) -> str:
+        """The protocol in words."""
+        stages = (
+            f"symmetric, then every coordinate displaced by {self.rattle:g} Å (normal distribution) and relaxed on, "
+            "then on the symmetry found there"
+            if self.rattle
+            else "without displacements"
+        )
+        return (
+            f"L-BFGS, after 50 steps FIRE, of {'cell and positions' if self.cell else 'positions'}: {stages}; "
+            f"fmax {self.fmax:g} eV/Å, smax {self.smax:g} GPa, at most {self.max_steps} steps"
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return what identifies the protocol: a stage that is off is left out, as where it is unknown."""
+        found = asdict(self)
+        if not self.rattle:
+            del found["rattle"]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +114,8 @@ class Relaxation:
     energies, volumes
         Energy (eV/atom) and volume (Å³/atom) after every step, the start included.
     rattle_gain
-        Energy that the crystal lost after it was displaced, eV/atom: 0 if it came back or ended higher, where the
-        geometry before is kept; ``None`` without a rattle.
+        Energy that the crystal lost after it was displaced, eV/atom; ``None`` if it was not. That of a crystal that
+        came back is what its symmetric stage had left, some meV/atom.
     """
 
     structure: Structure

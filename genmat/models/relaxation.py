@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from pymatgen.core.structure import Structure
 from genmat.models.descent import Descent
 from genmat.models.memory import Fitting, batch_limit
 from genmat.models.protocol import Failure, Relaxation, RelaxProtocol
+from genmat.models.staging import MINIMUM_VOLUME_PER_ATOM, Crystal, Next, Point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,54 +31,6 @@ logger = logging.getLogger(__name__)
 
 EV_PER_CUBIC_ANGSTROM_IN_GPA = 160.21766208
 """1 eV/Å³ in GPa (CODATA 2018)."""
-MINIMUM_VOLUME_PER_ATOM = 2.0
-"""Å³/atom below which no potential is asked: its neighbour lists would not fit in memory (carbon at 1 TPa has 3.3)."""
-
-CELL_LENGTH = 5.0
-"""Length by which a displacement (Å) becomes a strain of the cell."""
-LEAST_GAIN = 0.001
-"""Energy that a displaced crystal must lose to count as another one, eV/atom."""
-
-
-@dataclass(slots=True)
-class _Crystal:
-    """A crystal in flight: ``geometry`` is where it enters, ``energies`` (eV/atom), ``volumes`` (Å³/atom) its path."""
-
-    index: int
-    start: Structure
-    geometry: Structure
-    energies: list[float] = field(default_factory=list)
-    volumes: list[float] = field(default_factory=list)
-    before: Relaxation | None = None
-    """Outcome before the crystal was displaced."""
-
-    @property
-    def n_steps(self) -> int:
-        return len(self.energies) - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """What the potential says about a geometry: energy (eV), fmax (eV/Å), smax (GPa); its volume (Å³)."""
-
-    energy: float
-    fmax: float
-    smax: float
-    volume: float
-    was_evaluated: bool
-
-    def is_converged(self, protocol: RelaxProtocol) -> bool:
-        return self.fmax < protocol.fmax and (not protocol.cell or self.smax < protocol.smax)
-
-    def failure(self, start: Structure, protocol: RelaxProtocol) -> Failure | None:
-        if not self.was_evaluated:
-            return Failure.EVALUATION_FAILED
-        if not np.isfinite([self.energy, self.fmax, self.smax, self.volume]).all():
-            return Failure.NOT_FINITE
-        ratio = self.volume / start.volume
-        if ratio < protocol.min_volume_ratio or self.volume / len(start) < MINIMUM_VOLUME_PER_ATOM:
-            return Failure.VOLUME_COLLAPSED
-        return Failure.VOLUME_EXPLODED if ratio > protocol.max_volume_ratio else None
 
 
 def relax(
@@ -112,13 +65,17 @@ def relax(
     -----
     What has converged is built as it will be returned and evaluated once more, in one batch with what still moves; the
     energy, ``fmax`` and ``smax`` of the outcome are of that evaluation. Where it does not hold, the crystal goes on.
+
+    With ``protocol.rattle`` there are three stages: as it is, so that the crystal keeps its symmetry, down to
+    four times the forces and stress asked for; displaced and free, down to what is asked for; set on the
+    symmetry that it has then (:mod:`genmat.models.staging`), unless that costs energy.
     """
     accepted = []
     structures = [_right_handed(structure) for structure in structures]
     for index, structure in enumerate(structures):
         failure = _failure_before_start(structure, atomic_numbers)
         if failure is None:
-            accepted.append(_Crystal(index, structure, structure))
+            accepted.append(Crystal(index, structure, structure))
         else:
             yield index, Relaxation.without_result(structure, failure)
     accepted.sort(key=lambda crystal: -len(crystal.start))  # what leaves makes room for the next, which is no larger
@@ -174,11 +131,11 @@ def _state(structures: list[Structure], model: ModelInterface) -> ts.SimState:
 
 
 def _relax_in_flight(
-    waiting: deque[_Crystal], model: Fitting, protocol: RelaxProtocol, batch_atoms: int | None
+    waiting: deque[Crystal], model: Fitting, protocol: RelaxProtocol, batch_atoms: int | None
 ) -> Iterator[tuple[int, Relaxation]]:
-    moving: list[_Crystal] = []
+    moving: list[Crystal] = []
     descent: Descent | None = None
-    converged: list[_Crystal] = []  # waits for its last evaluation
+    converged: list[Crystal] = []  # waits for its last evaluation
     while waiting or moving or converged:
         entering = _entering(waiting, moving + converged, batch_atoms or batch_limit(model.model))
         if entering:
@@ -191,35 +148,18 @@ def _relax_in_flight(
         state: Any = states[0] if len(states) == 1 else ts.concatenate_states(states)
         found, points = _evaluate(state, model)
 
-        for crystal, point in zip(converged, points[len(moving) :], strict=True):
-            failure = point.failure(crystal.start, protocol)
-            holds = failure is None and point.is_converged(protocol)
-            if not holds and failure is None and crystal.n_steps < protocol.max_steps:
-                waiting.appendleft(crystal)
-                continue
-            crystal.energies[-1] = point.energy / len(crystal.start)
-            outcome = _relaxation(crystal, point, None if holds else failure or Failure.NOT_CONVERGED)
-            if holds and protocol.rattle and crystal.before is None:
-                crystal.before, crystal.geometry = outcome, _displaced(outcome.structure, protocol)
-                waiting.appendleft(crystal)
-                continue
-            yield crystal.index, _lower(crystal.before, outcome)
-        converged = []
+        judged = [
+            (crystal, crystal.checked(point, protocol))
+            for crystal, point in zip(converged, points[len(moving) :], strict=True)
+        ]
         keep = []
         for position, (crystal, point) in enumerate(zip(moving, points, strict=False)):
-            crystal.energies.append(point.energy / len(crystal.start))
-            crystal.volumes.append(point.volume / len(crystal.start))
-            failure = point.failure(crystal.start, protocol)
-            is_last = crystal.n_steps >= protocol.max_steps
-            is_converged = failure is None and point.is_converged(protocol)
-            keep.append(failure is None and not is_converged and not is_last)
-            if failure not in {Failure.NOT_FINITE, Failure.EVALUATION_FAILED} and not keep[-1]:
-                crystal.geometry = _geometry(state, position, crystal.start)
-            if is_converged:
-                converged.append(crystal)
-            elif not keep[-1]:
-                outcome = _relaxation(crystal, point, failure or Failure.NOT_CONVERGED)
-                yield crystal.index, _lower(crystal.before, outcome)
+            item = crystal.stepped(point, protocol, partial(_geometry, state, position))
+            keep.append(item is Next.MOVE)
+            judged.append((crystal, item))
+        waiting.extendleft(crystal for crystal, item in judged if item is Next.ENTER)
+        converged = [crystal for crystal, item in judged if item is Next.CHECK]
+        yield from ((crystal.index, item) for crystal, item in judged if isinstance(item, Relaxation))
         moving = [crystal for crystal, stays in zip(moving, keep, strict=True) if stays]
         if descent is None or not moving:
             descent = None
@@ -230,37 +170,17 @@ def _relax_in_flight(
         descent = (descent if all(keep) else descent.kept(stay)).moved(forces, stress, cell=protocol.cell)
 
 
-def _displaced(structure: Structure, protocol: RelaxProtocol) -> Structure:
-    """Return a crystal with every atom and the cell moved a little, always in the same way."""
-    random = np.random.default_rng(0)
-    moves = random.normal(scale=protocol.rattle, size=(len(structure), 3))
-    strain = random.normal(scale=protocol.rattle / CELL_LENGTH, size=(3, 3)) * protocol.cell
-    lattice = Lattice(structure.lattice.matrix @ (np.eye(3) + 0.5 * (strain + strain.T)))
-    sites = structure.frac_coords + moves @ np.linalg.inv(structure.lattice.matrix)
-    return Structure(lattice, structure.species, sites)
-
-
-def _lower(before: Relaxation | None, after: Relaxation) -> Relaxation:
-    """Return what a crystal is after it was displaced: the outcome before unless the later one is lower."""
-    if before is None:
-        return after
-    gain = before.energy_per_atom - after.energy_per_atom
-    if after.converged and gain > LEAST_GAIN:
-        return replace(after, rattle_gain=gain)
-    return replace(before, rattle_gain=0.0)
-
-
-def _entering(waiting: deque[_Crystal], present: Sequence[_Crystal], batch_atoms: int) -> list[_Crystal]:
+def _entering(waiting: deque[Crystal], present: Sequence[Crystal], batch_atoms: int) -> list[Crystal]:
     """Take from the front of the queue what there is room for, at least one crystal if the batch is empty."""
     room = batch_atoms - sum(len(crystal.start) for crystal in present)
-    entering: list[_Crystal] = []
+    entering: list[Crystal] = []
     while waiting and (len(waiting[0].start) <= room or not (present or entering)):
         entering.append(waiting.popleft())
         room -= len(entering[-1].start)
     return entering
 
 
-def _evaluate(state: Any, model: ModelInterface) -> tuple[dict[str, torch.Tensor], list[_Point]]:
+def _evaluate(state: Any, model: ModelInterface) -> tuple[dict[str, torch.Tensor], list[Point]]:
     """Evaluate a batch; if that raises, find the crystals that raise alone, so that only they fail."""
     try:
         found = model(state)
@@ -280,26 +200,10 @@ def _evaluate(state: Any, model: ModelInterface) -> tuple[dict[str, torch.Tensor
     smax = found["stress"].abs().amax(dim=(1, 2)) * EV_PER_CUBIC_ANGSTROM_IN_GPA
     columns = (x.tolist() for x in (found["energy"], fmax, smax, torch.linalg.det(state.cell).abs()))
     rows: Iterator[tuple[float, float, float, float]] = zip(*columns, strict=True)
-    return found, [_Point(*row, was_evaluated=was_evaluated) for row in rows]
+    return found, [Point(*row, was_evaluated=was_evaluated) for row in rows]
 
 
 def _geometry(state: Any, position: int, start: Structure) -> Structure:
     lattice = Lattice(state.cell[position].T.cpu().numpy())
     coordinates = state.positions[state.system_idx == position].cpu().numpy()
     return Structure(lattice, start.species, coordinates, coords_are_cartesian=True, to_unit_cell=True)
-
-
-def _relaxation(crystal: _Crystal, point: _Point, failure: Failure | None) -> Relaxation:
-    if failure is Failure.EVALUATION_FAILED:
-        return Relaxation.without_result(crystal.start, failure)
-    return Relaxation(
-        structure=crystal.start if failure is Failure.NOT_FINITE else crystal.geometry,
-        energy=point.energy,
-        fmax=point.fmax,
-        smax=point.smax,
-        n_steps=crystal.n_steps,
-        converged=failure is None,
-        failure=failure,
-        energies=tuple(crystal.energies),
-        volumes=tuple(crystal.volumes),
-    )

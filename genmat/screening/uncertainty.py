@@ -54,6 +54,9 @@ MIN_AUDIT = 19
 LABELS = "synthnn_2021"
 """Labels of the shipped calibration that is used: the only ones not chosen by their distance to the hull."""
 
+DFT_HULL = "dft_hull"
+"""Key of the shipped calibration of distances to the hull of the labels."""
+
 _ROUNDING = 1e-9
 _FILE = "hull_calibration.json"
 _HUBBARD = frozenset({"Co", "Cr", "Fe", "Mn", "Mo", "Ni", "V", "W"})
@@ -336,15 +339,27 @@ def _keys(composition: Composition, predicted: float) -> tuple[str, str, str]:
 def _shipped() -> dict[str, Calibration]:
     try:
         content = json.loads(files("genmat.screening").joinpath("data", _FILE).read_text(encoding="utf-8"))
-        return {name: Calibration.from_dict(value) for name, value in content["labels"].items()}
+        own = {name: Calibration.from_dict(value) for name, value in content["labels"].items()}
+        return own | {DFT_HULL: Calibration.from_dict(content[DFT_HULL])}
     except (OSError, ValueError, KeyError) as err:
         msg = f"the shipped calibration {_FILE} cannot be read ({err}): reinstall genmat"
         raise ReferenceDataError(msg) from err
 
 
-def shipped_calibration(scale: EnergyScale, *, labels: str = LABELS) -> Calibration | None:
-    """Return the calibration on crystals of the Materials Project that genmat ships, ``None`` for any other scale."""
-    calibration = _shipped().get(labels)
+def shipped_calibration(scale: EnergyScale, *, labels: str = LABELS, hull: str = "own") -> Calibration | None:
+    """Return the calibration on crystals of the Materials Project that genmat ships, ``None`` for any other scale.
+
+    Parameters
+    ----------
+    scale
+        Of the potential.
+    labels
+        Whose distances to the hull the potential's own ones are compared with.
+    hull
+        Which hull the potential's distances are to: ``own``, or ``dft`` for that of the labels, where the label is the
+        distance to the whole hull of the Materials Project.
+    """
+    calibration = _shipped().get(DFT_HULL if hull == "dft" else labels)
     return calibration if calibration is not None and calibration.scale == scale else None
 
 

@@ -174,7 +174,7 @@ WRONG = {
         "parameter 'a' is nan, expected a finite",
     ),
     "tolerance in meV": ("name: x\nscreen: {hull_tolerance: 80}", "got 80, expected at most 1 .τ: .* eV/atom"),
-    "unknown hull": ("name: x\nscreen: {hull: mp}", "screen.hull: got 'mp', expected 'chgnet'"),
+    "unknown hull": ("name: x\nscreen: {hull: mp}", "screen.hull: got 'mp', expected 'own' or 'dft'"),
     "unknown engine": (
         "name: x\nvalidate: {engine: vsap}",
         "validate.engine: got 'vsap', expected 'gpaw', 'vasp' or 'vasp-r2scan'",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genmat.database.documents import DOCUMENTS
+from genmat.campaign import Campaign
+from genmat.database.documents import DOCUMENTS, CampaignDocument
 from genmat.database.migrations import STEPS, current_version, upgrade
 from genmat.database.store import connect
 from genmat.errors import DatabaseError
@@ -65,8 +66,20 @@ def test_connecting_migrates_what_is_stored(settings):
         assert store._session.count("candidates", {"schema_version": 1}) == 0
     with connect(settings) as store:
         for name in STORED:
-            assert store._session.count(name, {"schema_version": 1}) == 1
+            assert store._session.count(name, {"schema_version": current_version(name)}) == 1
         assert set(store.migrate().values()) == {0}
+
+
+def test_a_campaign_from_before_crystals_were_displaced_goes_on_without():
+    read = CampaignDocument.from_mongo({**STORED["campaigns"], "schema_version": 1})
+    assert read.config["screen"]["relax"]["rattle"] == 0.0
+    assert Campaign.from_dict(read.config, source="stored").screen.relax.rattle == 0.0
+
+
+def test_a_campaign_that_says_how_crystals_are_displaced_keeps_it():
+    config = {"name": "x", "screen": {"relax": {"rattle": 0.1}}}
+    read = CampaignDocument.from_mongo({**STORED["campaigns"], "config": config, "schema_version": 1})
+    assert read.config == config
 
 
 def test_connecting_to_a_database_of_a_newer_genmat_is_refused(settings):

@@ -13,7 +13,7 @@ from genmat.errors import EnergyScaleError, InputError
 from genmat.evaluation import Options, Row, Sample, evaluate, select
 from genmat.evaluation.published import compare
 from genmat.models.potentials import get_potential
-from genmat.models.protocol import Relaxation
+from genmat.models.protocol import Relaxation, RelaxProtocol
 from genmat.reference.journal import Journal
 from genmat.representation import Crystal, Orbit
 
@@ -114,9 +114,11 @@ def test_an_element_that_the_potential_does_not_know_is_a_failed_relaxation(refe
 def test_a_crystal_on_a_saddle_point_leaves_it_only_when_rattled(reference, pool):
     # A chain of equidistant copper atoms far from all others: symmetric, and far above what its atoms can reach.
     chain = Structure(Lattice.orthorhombic(3.4, 3.4, 2.6), ["Cu", "Cu"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    options = Options(rattle=0.1)
-    (row,) = evaluate([Sample("chain", chain)], reference=reference, options=options, pool=pool).rows
-    assert row.energy_above_hull < row.energy_above_hull_symmetric + 1e-3
+    still = Options(protocol=RelaxProtocol())
+    (held,) = evaluate([Sample("chain", chain)], reference=reference, options=still, pool=pool).rows
+    (row,) = evaluate([Sample("chain", chain)], reference=reference, pool=pool).rows
+    assert held.energy_above_hull_symmetric is None
+    assert row.energy_above_hull < min(row.energy_above_hull_symmetric, held.energy_above_hull + 1e-3)
 
 
 def test_rocksalt_is_stable_symmetric_and_known(reference, rocksalt, pool):
@@ -147,7 +149,7 @@ def test_a_killed_evaluation_continues_where_it_was(reference, tmp_path):
         evaluate(samples, reference=reference, pool=dying, journal=journal)
     second = StandInPool()
     resumed = evaluate(samples, reference=reference, pool=second, journal=journal)
-    assert second.n_relaxed == 2 * 12 - 7
+    assert second.n_relaxed == 12 - 7
     undisturbed = evaluate(samples, reference=reference, pool=StandInPool())
     assert resumed.rows == undisturbed.rows
     third = StandInPool()
@@ -161,7 +163,7 @@ def test_another_protocol_is_not_taken_from_the_journal(reference, tmp_path):
     options = Options(protocol=replace(Options().protocol, max_steps=10))
     again = StandInPool()
     evaluate(samples, reference=reference, options=options, pool=again, journal=journal)
-    assert again.n_relaxed == 4
+    assert again.n_relaxed == 2
 
 
 def test_a_larger_subset_begins_with_the_smaller_one():
@@ -173,7 +175,7 @@ def test_a_larger_subset_begins_with_the_smaller_one():
 def test_only_the_subset_is_relaxed(reference):
     pool = StandInPool()
     result = evaluate(_salts(12), reference=reference, options=Options(relax=5), pool=pool)
-    assert pool.n_relaxed == 10
+    assert pool.n_relaxed == 5
     assert len(result.relaxed) == 5
     assert result.all_samples()["unique"].total == 12
     assert result.relaxed_samples()["ssun_after"].total == 5
@@ -194,7 +196,7 @@ def test_the_result_names_everything_it_rests_on(reference):
     assert "ltol=0.2" in definition["matcher"]
     assert "smact" in definition["composition_test"]
     assert "failed relaxations included" in definition["denominator"]
-    assert definition["options"]["rattle"] == 0.02
+    assert definition["options"]["protocol"]["rattle"] == 0.05
 
 
 def test_published_distances_are_compared(reference, rocksalt):
@@ -230,7 +232,7 @@ def test_energies_of_another_scale_are_refused(reference):
         evaluate(_salts(1), reference=reference, pool=stranger)
 
 
-@pytest.mark.parametrize(("name", "value"), [("symprec", 0.0), ("rattle", -0.1), ("hull_tolerance", float("nan"))])
+@pytest.mark.parametrize(("name", "value"), [("symprec", 0.0), ("hull_tolerance", float("nan"))])
 def test_options_out_of_range_are_refused(name, value):
     with pytest.raises(InputError, match=name):
         Options(**{name: value})

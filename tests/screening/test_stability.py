@@ -7,6 +7,7 @@ from pymatgen.core.composition import Composition
 
 from genmat.energy import EnergyScale
 from genmat.errors import EnergyScaleError
+from genmat.reference.coverage import LabelCoverage
 from genmat.reference.entries import HullEntries
 from genmat.reference.hull import Hull
 from genmat.screening.stability import check_stability
@@ -86,3 +87,32 @@ def test_a_bare_hull_may_be_allowed(hull):
 
 def test_an_element_competes_with_itself_and_needs_no_compound(hull):
     assert judge(hull, Composition("O2"), -5.0).passed
+
+
+@pytest.fixture(scope="module")
+def labelled(hull):
+    """Return a hull of labels that lacks lithium oxide, and what it covers of the other."""
+    entries = HullEntries.from_compositions(
+        ["li", "o", "li3o"], map(Composition, ("Li", "O2", "Li3O")), [-2.0, -5.0, -4.0]
+    )
+    labels = Hull(entries, scale=EnergyScale("vasp", "PBE", "MP", "PBE", "MP2020"))
+    return labels, LabelCoverage(hull, frozenset({"Li", "O2", "Li3O"}), n_vertices=3, n_labelled=2)
+
+
+@pytest.mark.parametrize(("covered", "reason"), [(True, Reason.MISSING_REFERENCE), (False, Reason.OK)])
+def test_a_competing_phase_without_label_makes_the_dft_hull_say_nothing(labelled, covered, reason):
+    labels, coverage = labelled
+    verdict = check_stability(
+        LI2O2, -4.7, hull=labels, scale=labels.scale, tolerance=0.08, coverage=coverage, covered_hull=covered
+    )
+    assert verdict.reason is reason
+    assert verdict.values["hull"] == "dft"
+    assert ("the DFT hull has no energy of Li2O" in verdict.detail) is covered
+
+
+def test_the_verdict_names_the_hull(hull):
+    assert judge(hull, LI2O2, -4.95).values["hull"] == "own"
+    coverage = LabelCoverage(hull, frozenset({"Li", "O2", "Li2O"}), n_vertices=3, n_labelled=3)
+    verdict = check_stability(LI2O2, -4.95, hull=hull, scale=SCALE, tolerance=0.08, coverage=coverage)
+    assert "0.050 eV/atom above the DFT hull" in verdict.detail
+    assert str(coverage) == "labels for 100 % of the 3 phases on the reference's own hull"

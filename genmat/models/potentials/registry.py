@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from importlib.util import find_spec
@@ -51,6 +51,9 @@ class Potential:
         Licence of the weights.
     options
         JSON object of what the family's constructor is told besides.
+    labels
+        Engine whose energies it was trained to predict, such as ``vasp``; empty where nobody states one, and then no
+        energy of it is compared with labels.
     """
 
     name: str
@@ -62,6 +65,12 @@ class Potential:
     atomic_numbers: frozenset[int]
     licence: str
     options: str = "{}"
+    labels: str = ""
+
+    @property
+    def label_scale(self) -> EnergyScale | None:
+        """Scale of the labels that its energies predict, or ``None`` where nobody states one."""
+        return replace(self.scale, engine=self.labels) if self.labels else None
 
     @property
     def location(self) -> Path | None:
@@ -146,6 +155,7 @@ def _chgnet(version: str, weights: str, sha256: str, scale: tuple[str, str, str,
         scale=EnergyScale(f"chgnet-{version}", *scale),
         atomic_numbers=frozenset(range(1, MAX_CHGNET + 1)),
         licence="BSD-3-Clause",
+        labels="vasp",
     )
 
 
@@ -188,7 +198,7 @@ def known_potentials() -> dict[str, Potential]:
             "chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
             "8eba3db0f35a2788bb3ae22885ad340591e27996f213c6643af522a633b50dad",
             # MPScanRelaxSet: no Hubbard U, PAW PBE_54, energies as VASP gives them.
-            ("R2SCAN", "none", "PBE_54", "none"),
+            ("r2SCAN", "none", "PBE_54", "none"),
         ),
         # Argon, for tests of everything that is no matter of chemistry.
         parametrised(

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pymatgen.core.lattice import Lattice
+from pymatgen.core.structure import Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+from genmat.errors import InputError
+from genmat.models.protocol import RelaxProtocol
+from genmat.models.staging import SAME_ENERGY, Crystal, Next, Point, Symmetry, displaced
+
+from .conftest import perovskite, rocksalt, silicon
+
+PROTOCOL = RelaxProtocol(rattle=0.05)
+SALT = rocksalt()
+QUARTZ = Structure(
+    Lattice.hexagonal(4.92, 5.43),
+    ["Si"] * 3 + ["O"] * 6,
+    [
+        [0.465, 0, 1 / 3], [0, 0.465, 2 / 3], [-0.465, -0.465, 0],
+        [0.415, 0.272, 0.453], [-0.272, 0.143, 0.786], [-0.143, -0.415, 0.12],
+        [0.272, 0.415, 0.547], [0.143, -0.272, 0.214], [-0.415, -0.143, 0.88],
+    ],
+)  # fmt: skip
+
+
+def number(structure: Structure, *, symprec: float = 1e-4) -> int:
+    return SpacegroupAnalyzer(structure, symprec=symprec).get_space_group_number()
+
+
+@pytest.mark.parametrize("structure", [SALT, silicon(), perovskite(), QUARTZ])
+def test_a_displaced_crystal_gets_its_symmetry_back(structure):
+    symmetry = Symmetry.of(structure)
+    moved = displaced(structure, rattle=0.02, cell=True)
+    again = symmetry.applied(moved, cell=True)
+    assert number(moved) <= 2  # two equal atoms always have a centre of inversion
+    assert number(again) == number(structure, symprec=0.05)
+    assert again.species == structure.species
+    assert np.abs(again.lattice.matrix - moved.lattice.matrix).max() < 0.1
+
+
+def test_symmetry_is_applied_once():
+    once = Symmetry.of(QUARTZ).applied(displaced(QUARTZ, rattle=0.02, cell=True), cell=True)
+    twice = Symmetry.of(once).applied(once, cell=True)
+    assert twice.lattice.matrix == pytest.approx(once.lattice.matrix, abs=1e-9)
+    assert twice.frac_coords == pytest.approx(once.frac_coords, abs=1e-9)
+
+
+def test_a_fixed_cell_is_not_made_symmetric():
+    moved = displaced(SALT, rattle=0.02, cell=True)
+    assert Symmetry.of(SALT).applied(moved, cell=False).lattice == moved.lattice
+
+
+def test_a_crystal_without_symmetry_has_none():
+    assert Symmetry.of(displaced(QUARTZ, rattle=0.3, cell=True)) is None
+
+
+def point(energy: float, *, fmax: float = 0.0) -> Point:
+    return Point(energy * 2, fmax, 0.0, SALT.volume, was_evaluated=True)
+
+
+def displaced_crystal() -> Crystal:
+    """Return a crystal that left its symmetric stage at -3 eV/atom."""
+    crystal = Crystal(0, SALT, SALT)
+    assert crystal.stepped(point(-3.0, fmax=3.9 * PROTOCOL.fmax), PROTOCOL, lambda start: start) is Next.ENTER
+    return crystal
+
+
+def test_the_symmetric_stage_ends_before_the_crystal_has_converged():
+    crystal = Crystal(0, SALT, SALT)
+    assert crystal.stepped(point(-3.0, fmax=4.1 * PROTOCOL.fmax), PROTOCOL, lambda start: start) is Next.MOVE
+    assert crystal.stepped(point(-3.0, fmax=3.9 * PROTOCOL.fmax), PROTOCOL, lambda start: start) is Next.ENTER
+    assert number(crystal.geometry) == 1
+
+
+def test_symmetry_that_costs_energy_is_left():
+    crystal = displaced_crystal()
+    beside = displaced(SALT, rattle=0.01, cell=True)
+    assert crystal.stepped(point(-3.1), PROTOCOL, lambda _: beside) is Next.CHECK
+    assert number(crystal.geometry) == number(SALT)
+    while crystal.free:
+        assert crystal.checked(point(-3.1 + 2 * SAME_ENERGY), PROTOCOL) is Next.CHECK
+    outcome = crystal.checked(point(-3.1), PROTOCOL)
+    assert outcome.converged
+    assert outcome.structure == beside
+    assert outcome.rattle_gain == pytest.approx(0.1)
+
+
+def test_symmetry_that_costs_nothing_is_kept():
+    crystal = displaced_crystal()
+    crystal.stepped(point(-3.1), PROTOCOL, lambda _: displaced(SALT, rattle=0.01, cell=True))
+    outcome = crystal.checked(point(-3.1 + SAME_ENERGY / 2), PROTOCOL)
+    assert outcome.converged
+    assert number(outcome.structure) == number(SALT)
+
+
+def test_a_displacement_out_of_range_is_refused():
+    with pytest.raises(InputError, match=r"rattle is -0\.1 Å, expected 0 to 0\.5 Å"):
+        RelaxProtocol(rattle=-0.1)
+
+
+def test_a_protocol_without_rattle_is_known_as_before_there_was_one():
+    assert "rattle" not in RelaxProtocol().to_dict()
+    assert PROTOCOL.to_dict()["rattle"] == 0.05
