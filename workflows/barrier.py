@@ -243,14 +243,14 @@ def _definition(campaign: Campaign, document: CampaignDocument, state: RoundStat
     from genmat.screening.identity import MATCHER, Evidence
     from workflows.description import SYMPREC
     from workflows.prescreen import relax_protocol
+    from workflows.snapshot import hull_text
 
     reference = current_reference()
     potential = get_potential(campaign.screen.potential)
-    summary = reference.summary()
     protocol = relax_protocol(campaign)
     return SsunDefinition(
         hull_tolerance=campaign.screen.hull_tolerance,
-        hull=f"{reference.scale}, {summary['with_energy']} crystals, {summary['relaxed']} of them relaxed",
+        hull=hull_text(campaign.screen.hull, potential),
         potential=potential.name,
         potential_sha256=potential.sha256,
         relaxation=protocol.text,

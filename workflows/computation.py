@@ -330,7 +330,7 @@ def labelled_competitors(scale: EnergyScale, composition: Any) -> dict[str, Comp
 
 
 
-    A reference has labels of an engine's scale where its energies are the Materials Project's, corrected by MP2020.
+    Labels are the energies of a reference on the engine's scale: the setting ``labels``, or ``reference`` itself.
     """
     from genmat.validation.competing import Competitor, shipped_competitors
 

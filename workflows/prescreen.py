@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from jobflow.core.flow import Flow
@@ -45,6 +45,7 @@ INTERVAL_KEYS = (
     "interval_status",
     "straddles_tolerance",
     "competing_phases",
+    "hull",
 )
 """What of a stability verdict is stored with the property ``energy_above_hull`` too."""
 
@@ -171,6 +172,8 @@ def _write_relaxation(
 _UNITS = {
     "energy_per_atom": "eV/atom",
     "energy_above_hull": "eV/atom",
+    "energy_above_own_hull": "eV/atom",
+    "energy_above_dft_hull": "eV/atom",
     "formation_energy_per_atom": "eV/atom",
     "fmax": "eV/Å",
     "smax": "GPa",
@@ -179,7 +182,13 @@ _UNITS = {
     "bulk_modulus": "GPa",
     "bulk_modulus_pressure_derivative": "1",
 }
-_ENERGIES = ("energy_per_atom", "energy_above_hull", "formation_energy_per_atom")
+_ENERGIES = (
+    "energy_per_atom",
+    "energy_above_hull",
+    "energy_above_own_hull",
+    "energy_above_dft_hull",
+    "formation_energy_per_atom",
+)
 
 
 def _properties(
@@ -274,7 +283,9 @@ def assess_job(activity_id: str, relaxed: dict[str, Any]) -> dict[str, Any]:
     with attempt(activity_id) as work:
         snapshot = work.snapshot()
         scale = potential_pool(work.campaign.screen.potential).potential.scale
-        calibration = hull_calibration(work.store, work.campaign.name, before=work.activity.round, scale=scale)
+        calibration = hull_calibration(
+            work.store, work.campaign.name, before=work.activity.round, scale=scale, hull=work.campaign.screen.hull
+        )
         todo = [c for c in _without_verdict(work, Stage.TARGET) if c.relaxed_structure_id is not None]
         for candidate in todo:
             _assess(work, candidate, snapshot, calibration)
@@ -300,11 +311,13 @@ def _assess(
     (energy,) = work.store.properties.find({"structure_id": document.id, "name": "energy_per_atom"}, limit=1)
     causes = {"snapshot_id": snapshot.id}
 
+    hull = snapshot.judging(work.campaign.screen.hull, potential)
     verdict = check_stability(
         structure.composition,
         energy.value,
-        hull=snapshot.hull,
-        scale=potential.scale,
+        hull=hull.hull,
+        scale=hull.scale,
+        coverage=hull.coverage,
         tolerance=work.campaign.screen.hull_tolerance,
         covered_hull=work.campaign.screen.gates.covered_hull,
         calibration=calibration[0],
@@ -316,7 +329,9 @@ def _assess(
         values = {name: float(verdict.values[name]) for name in names}
         deviation = _standard_deviation(calibration[0], structure, values["energy_above_hull"])
         interval = {key: verdict.values[key] for key in INTERVAL_KEYS if key in verdict.values}
-        documents = _properties(work, document, values, potential, causes, {**causes, **interval})
+        other = snapshot.other_distance(hull.name, potential, structure.composition, energy.value)
+        verdict = replace(verdict, values={**verdict.values, **other})
+        documents = _properties(work, document, values | other, potential, causes, {**causes, **interval})
         work.store.properties.insert_if_absent(
             entry.model_copy(update={"uncertainty": deviation}) if entry.name == "energy_above_hull" else entry
             for entry in documents

@@ -227,14 +227,20 @@ class Relax(CampaignModel):
     )
 
 
+def _hull_name(value: object) -> object:
+    return "own" if value == "chgnet" else value  # what stored campaigns call it
+
+
 class Screen(CampaignModel):
     """How proposed structures are sieved, cheapest test first."""
 
     potential: str = Field(
         default="chgnet-0.3.0", min_length=1, description="Machine-learned potential that relaxes and gives energies."
     )
-    hull: Literal["chgnet"] = Field(
-        default="chgnet", description="Convex hull that stability is judged against: chgnet, the shipped reference's."
+    hull: Annotated[Literal["own", "dft"], BeforeValidator(_hull_name)] = Field(
+        default="own",
+        description="Convex hull that stability is judged against: own, the reference's by the same potential, or dft, "
+        "that of the labels (setting labels), whose scale the potential predicts.",
     )
     hull_tolerance: Number = Field(
         default=0.08, ge=0, le=1, description="τ: largest energy above the hull that counts as stable, eV/atom."

@@ -284,6 +284,7 @@ class SnapshotRecord(_Part):
     round: int = Field(ge=0, description="Round that is judged against it")
     reference_id: str = Field(description="Reference table")
     structure_ids: list[str] = Field(default_factory=list, description="Relaxed structures that joined, sorted")
+    labels_id: str | None = Field(default=None, description="Reference of stated energies that spans the DFT hull")
 
 
 class CampaignDocument(Document):
