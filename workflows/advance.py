@@ -1,9 +1,10 @@
 """The barrier between phases and rounds: one idempotent step that may run at any time, in any process.
 
-A round goes ``generate`` → ``prescreen`` → ``validate`` (where it is asked for) → ``done``. A phase ends when all of
-its activities are completed; only then is decided what depends on more than one candidate: uniqueness, selection,
-ranks, what the next round is judged against and what it proposes. Everything written here is a function of what the
-database holds at the barrier, so that doing it twice, or in two processes, changes nothing.
+A round goes ``generate`` → ``prescreen`` → ``validate`` → ``properties`` (the last two where they are asked for) →
+``done``. A phase ends when all of its activities are completed; only then is decided what depends on more than one
+candidate: uniqueness, selection, ranks, what the next round is judged against and what it proposes. Everything written
+here is a function of what the database holds at the barrier, so that doing it twice, or in two processes, changes
+nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from typing import TYPE_CHECKING
 from genmat.campaign import Campaign
 from genmat.database.documents import CampaignState, RoundState, utc_now
 from workflows import barrier
-from workflows.chunk import GENERATE, PRESCREEN, VALIDATE, Chunk
+from workflows.chunk import GENERATE, PRESCREEN, PROPERTIES, VALIDATE, Chunk
 from workflows.planning import generate_chunks, prescreen_chunks
+from workflows.properties import close_properties, open_properties
 from workflows.snapshot import freeze
-from workflows.validation import close_validation, open_validation, validate_chunks
+from workflows.validation import close_validation, engine_chunks, open_validation
 
 if TYPE_CHECKING:
     from genmat.database.documents import CampaignDocument
     from genmat.database.store import Store
 
 logger = logging.getLogger(__name__)
+
+_BY_ENGINE = {VALIDATE: (open_validation, close_validation), PROPERTIES: (open_properties, close_properties)}
 
 
 def advance(store: Store, name: str) -> list[Chunk]:
@@ -57,11 +61,12 @@ def advance(store: Store, name: str) -> list[Chunk]:
             if chunks := prescreen_chunks(store, campaign, state):
                 return chunks
             barrier.close_prescreen(store, campaign, document, state)
-        elif state.phase == VALIDATE and campaign.validation is not None:
-            open_validation(store, campaign, campaign.validation, state)
-            if chunks := validate_chunks(store, campaign, state):
+        elif state.phase in _BY_ENGINE and campaign.validation is not None:
+            opening, closing = _BY_ENGINE[state.phase]
+            opening(store, campaign, campaign.validation, state)
+            if chunks := engine_chunks(store, campaign, state):
                 return chunks
-            close_validation(store, campaign, campaign.validation, state)
+            closing(store, campaign, campaign.validation, state)
         elif state.round + 1 < campaign.learn.rounds and not barrier.is_budget_spent(store, campaign, document):
             _begin_round(store, document, number=state.round + 1)
         else:

@@ -10,9 +10,10 @@ from jobflow.core.job import job
 from jobflow.core.maker import Maker
 
 from workflows.advance import advance
-from workflows.chunk import GENERATE, VALIDATE
+from workflows.chunk import GENERATE, PROPERTIES, VALIDATE
 from workflows.generate import GenerateMaker
 from workflows.prescreen import PrescreenMaker
+from workflows.properties import PropertyMaker
 from workflows.session import current_store
 from workflows.validate import ValidateMaker
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class CampaignMaker(Maker):
     """Do one chunk of a campaign and advance it.
 
-    1. the jobs of :class:`GenerateMaker`, :class:`PrescreenMaker` or :class:`ValidateMaker`;
+    1. the jobs of :class:`GenerateMaker`, :class:`PrescreenMaker`, :class:`ValidateMaker` or :class:`PropertyMaker`;
     2. ``advance``: if this was the last chunk of its phase, close the phase.
 
     A campaign is many such flows. The barrier between phases is a question to the database, not an edge of a graph.
@@ -34,10 +35,15 @@ class CampaignMaker(Maker):
     generate_maker: GenerateMaker = field(default_factory=GenerateMaker)
     prescreen_maker: PrescreenMaker = field(default_factory=PrescreenMaker)
     validate_maker: ValidateMaker = field(default_factory=ValidateMaker)
+    property_maker: PropertyMaker = field(default_factory=PropertyMaker)
 
     def make(self, chunk: Chunk) -> Flow:
         """Return the flow of a chunk."""
-        makers: dict[str, Maker] = {GENERATE: self.generate_maker, VALIDATE: self.validate_maker}
+        makers: dict[str, Maker] = {
+            GENERATE: self.generate_maker,
+            VALIDATE: self.validate_maker,
+            PROPERTIES: self.property_maker,
+        }
         maker: Any = makers.get(chunk.phase, self.prescreen_maker)
         work = maker.make(chunk)
         step = advance_job(chunk.campaign, work.output)

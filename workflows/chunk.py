@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmat import __version__
 from genmat.campaign import Campaign
+from genmat.campaign.computed import ComputedProperty
 from genmat.database.documents import ActivityDocument, VerdictRecord
 from workflows.identity import activity_id as make_activity_id
 from workflows.session import current_store
@@ -24,15 +25,27 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-GENERATE, PRESCREEN, VALIDATE, DONE = "generate", "prescreen", "validate", "done"
+GENERATE, PRESCREEN, VALIDATE, PROPERTIES, DONE = "generate", "prescreen", "validate", "properties", "done"
 """Phases of a round; all but the last have chunks."""
 STATIC, RELAX, ASSESS = "static", "relax", "assess"
 """Stages of the activities of a prescreening chunk, the first only where it is asked for; that of a generation chunk is
 called like its phase."""
 COMPETE, SELECT = "compete", "select_validation"
 """Stages of validation besides the one called like the phase: a competing phase, and who is computed and why."""
-COUNTED = {GENERATE: (GENERATE,), PRESCREEN: (ASSESS,), VALIDATE: (COMPETE, VALIDATE)}
+SELECT_PROPERTIES = "select_properties"
+PROPERTY_STAGES = {name: f"property_{name.value}" for name in ComputedProperty}
+"""Stages of the properties: which are computed of whom, and one a calculation."""
+SELECTED_BY = {VALIDATE: SELECT, PROPERTIES: SELECT_PROPERTIES}
+"""Stage that ends the opening of a phase."""
+COUNTED = {
+    GENERATE: (GENERATE,),
+    PRESCREEN: (ASSESS,),
+    VALIDATE: (COMPETE, VALIDATE),
+    PROPERTIES: tuple(PROPERTY_STAGES.values()),
+}
 """Stages whose activities are the chunks of a phase."""
+BY_ENGINE = frozenset({*COUNTED[VALIDATE], *COUNTED[PROPERTIES]})
+"""Stages whose calculations run side by side and tell why they failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +57,7 @@ class Chunk:
     campaign, round
         Where it belongs.
     phase
-        ``generate`` or ``prescreen``.
+        ``generate``, ``prescreen``, ``validate`` or ``properties``.
     activity_ids
         One activity a job, in the order of the jobs.
     stages

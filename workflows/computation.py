@@ -51,6 +51,8 @@ UNITS = {
 }
 """Units of the properties that an engine gives; ``start`` is what the potential relaxed, ``potential`` its forces and
 stresses beside the engine's."""
+PROPERTY = "property"
+"""Parameter of values that a calculation of its own gave after the validation: its name."""
 _ENERGIES = frozenset({"energy_per_atom", "energy_above_hull"})
 
 
@@ -92,7 +94,7 @@ def stored_computation(store: Store, parent: str, engine: Engine) -> Computed | 
     if document is None:
         return None
     found = store.properties.find({"structure_id": identifier, "fidelity": engine.fidelity})
-    values = {entry.name: entry.value for entry in found}
+    values = {entry.name: entry.value for entry in found if PROPERTY not in entry.parameters}
     return Computed(identifier, document.to_structure(), values) if "energy_per_atom" in values else None
 
 
@@ -132,7 +134,7 @@ def compute(
     if (known := stored_computation(store, parent, engine)) is not None:
         return known
     identifier = computed_id(parent, engine)
-    with _run_folder(None if keep is None else keep / identifier) as folder:
+    with run_folder(None if keep is None else keep / identifier) as folder:
         start = _last_geometry(folder, structure) or structure
         outcome = engine.run(start, folder=folder, max_seconds=max_seconds)
     if outcome.failure is not None or outcome.structure is None:
@@ -234,7 +236,7 @@ def _force_values(outcome: Outcome, potential: str) -> dict[str, float]:
 
 
 @contextmanager
-def _run_folder(kept: Path | None) -> Iterator[Path]:
+def run_folder(kept: Path | None) -> Iterator[Path]:
     """Yield the folder of one attempt: a further one of those that are kept, or one that vanishes."""
     if kept is None:
         with tempfile.TemporaryDirectory(prefix="genmat-dft-") as scratch:

@@ -14,7 +14,7 @@ from genmat.errors import CampaignError, EnergyScaleError, GenmatError
 from genmat.models.potentials import get_potential
 from genmat.screening.stability import HullName
 from workflows.advance import advance
-from workflows.chunk import ASSESS, COMPETE, GENERATE, PRESCREEN, VALIDATE
+from workflows.chunk import COUNTED, PROPERTIES, VALIDATE
 from workflows.planning import campaign_generator
 from workflows.session import current_labels, current_reference, n_cores, use_store, use_workers
 from workflows.validate import side_by_side
@@ -184,10 +184,6 @@ def run_campaign(
     return store.campaigns.require(name)
 
 
-_COUNTED = {GENERATE: (GENERATE,), PRESCREEN: (ASSESS,), VALIDATE: (COMPETE, VALIDATE)}
-"""Stages whose activities are the chunks of a phase."""
-
-
 def _run_chunks(
     store: Store,
     chunks: list[Chunk],
@@ -203,7 +199,7 @@ def _run_chunks(
 
     first = chunks[0]
     criteria = {"campaign": first.campaign, "round": first.round}
-    total = sum(store.provenance.count({**criteria, "stage": stage}) for stage in _COUNTED[first.phase])
+    total = sum(store.provenance.count({**criteria, "stage": stage}) for stage in COUNTED[first.phase])
     done = total - len(chunks)
     job_store = store.job_store()
     maker = CampaignMaker()
@@ -227,7 +223,7 @@ def _run_chunks(
             report(Progress(first.round, n_rounds, first.phase, done, total))
 
     say()
-    if first.phase == VALIDATE:
+    if first.phase in {VALIDATE, PROPERTIES}:
         ended: Iterable[object] = side_by_side(work, chunks, workers=workers)
     else:
         ended = map(work, chunks)

@@ -14,7 +14,7 @@ from genmat.database.cluster import Submission
 from genmat.database.documents import CampaignDocument, CampaignState
 from genmat.errors import CampaignError
 from genmat.ids import stable_id
-from workflows.chunk import COUNTED, SELECT, VALIDATE
+from workflows.chunk import COUNTED, SELECTED_BY
 from workflows.dispatch.stages import stage_of
 from workflows.steps import ADVANCE, BEGIN, job_uuid, step_workflow
 
@@ -139,7 +139,8 @@ def _is_under_way(store: Store, launchpad: SessionLaunchPad, document: CampaignD
     criteria = {"campaign": document.id, "round": state.round, "stage": {"$in": list(stages)}}
     planned = store.provenance.count(criteria)
     # What is registered of a phase that is still being opened is not all of it.
-    is_open = state.phase != VALIDATE or store.provenance.count({**criteria, "stage": SELECT})
+    opening = SELECTED_BY.get(state.phase)
+    is_open = opening is None or store.provenance.count({**criteria, "stage": opening})
     if not planned or not is_open or not _unfinished_chunks(store, document.id, state):
         return False
     return launchpad.count_workflows(document.id, round_number=state.round, phase=state.phase) >= planned

@@ -15,7 +15,17 @@ from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate, geometry_bounds
 from genmat.validation.selection import Option, Selection, Why, select
 from genmat.validation.summary import Deviation
-from workflows.chunk import COMPETE, DONE, SELECT, VALIDATE, Chunk, plan_activity
+from workflows.chunk import (
+    COMPETE,
+    COUNTED,
+    DONE,
+    PROPERTIES,
+    SELECT,
+    SELECT_PROPERTIES,
+    VALIDATE,
+    Chunk,
+    plan_activity,
+)
 from workflows.computation import (
     Computed,
     competing_ids,
@@ -134,7 +144,8 @@ def core_hours_left(store: Store, name: str, asked: Validation, *, before: int) 
     """Return what a round may be expected to cost after those before it, core hours; ``None`` for no limit."""
     limits = [] if asked.max_core_hours is None else [asked.max_core_hours]
     if asked.max_core_hours_total is not None:
-        earlier = store.provenance.find({"campaign": name, "stage": SELECT, "round": {"$lt": before}})
+        stages = {"$in": [SELECT, SELECT_PROPERTIES]}
+        earlier = store.provenance.find({"campaign": name, "stage": stages, "round": {"$lt": before}})
         costs: list[Any] = [activity.parameters["expected_core_hours"] for activity in earlier]
         limits.append(max(0.0, asked.max_core_hours_total - sum(costs)))
     return min(limits, default=None)
@@ -166,17 +177,17 @@ def geometry_deviations(store: Store, potential: str) -> list[Deviation]:
     ]
 
 
-def validate_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
-    """Return the calculations of a round that are not done: what candidates compete with, then the candidates."""
+def engine_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
+    """Return the calculations of a phase that are not done, in the order of its stages."""
     return [
-        Chunk(campaign.name, state.round, VALIDATE, (identifier,))
-        for stage in (COMPETE, VALIDATE)
+        Chunk(campaign.name, state.round, state.phase, (identifier,))
+        for stage in COUNTED[state.phase]
         for identifier in store.provenance.unfinished(campaign.name, round_number=state.round, stage=stage)
     ]
 
 
 def close_validation(store: Store, campaign: Campaign, asked: Validation, state: RoundState) -> None:
-    """Record what first principles say about the computed candidates of a round, and end the round."""
+    """Record what first principles say about the computed candidates of a round, and end the round or its phase."""
     engine = campaign_engine(asked)
     (selection,) = store.provenance.find({"campaign": campaign.name, "round": state.round, "stage": SELECT})
     chosen: Any = selection.parameters["chosen"]
@@ -203,12 +214,13 @@ def close_validation(store: Store, campaign: Campaign, asked: Validation, state:
             snapshot_id=state.snapshot_id,
         )
         store.candidates.record([Decision(key, record, fields)])
-    update = {
-        "phase": DONE,
+    update: dict[str, Any] = {
+        "phase": PROPERTIES,
         "counts": {**state.counts, "validated": len(candidates), "confirmed": confirmed},
         "ssun": {**state.ssun, "validation": _engine_ssun(store, campaign, asked, state, audited)},
-        "finished_at": utc_now(),
     }
+    if not (confirmed and campaign.computed_properties):
+        update |= {"phase": DONE, "finished_at": utc_now()}
     store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=VALIDATE)
 
 
@@ -270,7 +282,7 @@ def _verdict(
     values: dict[str, float | str] = {"engine": engine.name, "chosen_as": why}
     computed = stored_computation(store, parent, engine)
     if computed is None:
-        reason = _failure(store, campaign.name, candidate.round, parent)
+        reason = failure_of(store, campaign.name, candidate.round, parent)
         return Verdict.reject(Stage.VALIDATE, Reason.VALIDATION_FAILED, reason, **values)
     values |= _numbers(store, candidate, computed)
     above, competing = hull_distance(store, engine, computed)
@@ -304,9 +316,9 @@ def _numbers(store: Store, candidate: CandidateDocument, computed: Computed) -> 
     return values
 
 
-def _failure(store: Store, name: str, round_number: int, parent: str) -> str:
+def failure_of(store: Store, name: str, round_number: int, parent: str, *, stage: str = VALIDATE) -> str:
     """Return why a calculation has no result, as its activity recorded it."""
-    key = activity_id(campaign=name, round_number=round_number, stage=VALIDATE, used=[parent])
+    key = activity_id(campaign=name, round_number=round_number, stage=stage, used=[parent])
     activity = store.provenance.require(key)
     reasons = ", ".join(sorted(activity.counts)) or "it was not computed"
     return f"{reasons}: {activity.parameters.get('detail', '')}".rstrip(": ")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Strict, ValidationError, WithJsonSchema, model_validator
 
 from genmat.campaign.base import CampaignModel, Count, Number, NumberRange
+from genmat.campaign.computed import ComputedProperty, check_computed, for_target
 from genmat.campaign.explain import explain, shown
 from genmat.campaign.properties import PropertyName
 from genmat.campaign.target import Target
@@ -303,6 +304,16 @@ class Validation(CampaignModel):
     optional: Annotated[bool, Strict()] = Field(
         default=False, description="Go on without where the engine cannot run; false refuses the campaign there."
     )
+    properties: tuple[ComputedProperty, ...] | None = Field(
+        default=None,
+        description="What is computed of confirmed candidates: band_gap, band_gap_hse, dielectric, elastic, phonon; "
+        "null: what the engine can tell about the properties of the target; []: nothing.",
+    )
+
+    @model_validator(mode="after")
+    def _engine_computes_properties(self) -> Self:
+        check_computed(self.properties or (), engine=self.engine)
+        return self
 
 
 class Learn(CampaignModel):
@@ -375,6 +386,15 @@ class Campaign(CampaignModel):
                 msg = f"target asks for {item}, but screen.gates.volume_per_atom lets only {gate} Å^3/atom pass"
                 raise ValueError(msg)
         return self
+
+    @property
+    def computed_properties(self) -> tuple[ComputedProperty, ...]:
+        """What is computed of confirmed candidates: what is asked for, or what the target needs; cheapest first."""
+        if self.validation is None:
+            return ()
+        if self.validation.properties is None:
+            return for_target(self.target.needed_properties, engine=self.validation.engine)
+        return tuple(name for name in ComputedProperty if name in self.validation.properties)
 
     @classmethod
     def from_dict(cls, data: object, *, source: str) -> Campaign:

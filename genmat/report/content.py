@@ -261,6 +261,11 @@ class CampaignReport:
         return sorted(asked, key=lambda c: (not c.has_passed("validate"), c.rank or 0, c.id))
 
     @property
+    def measured(self) -> list[ReportedCandidate]:
+        """Candidates of which first principles gave further properties, in the order of :attr:`validated`."""
+        return [c for c in self.validated if c.verdict("properties") is not None]
+
+    @property
     def accepted(self) -> list[ReportedCandidate]:
         """Accepted candidates, best first."""
         return sorted((c for c in self.candidates if c.rank is not None), key=lambda c: (c.rank or 0, c.id))

@@ -67,6 +67,7 @@ STAGE_TITLES = {
     Stage.UNIQUENESS_RELAXED: "Unique after relaxation",
     Stage.RANK: "Ranked",
     Stage.VALIDATE: "Confirmed by first principles",
+    Stage.PROPERTIES: "On target by first principles",
 }
 """Names of the stages, as what a candidate is that passes them."""
 

@@ -31,6 +31,7 @@ class Stage(StrEnum):
     UNIQUENESS_RELAXED = "uniqueness_relaxed"
     RANK = "rank"
     VALIDATE = "validate"
+    PROPERTIES = "properties"
 
     @property
     def order(self) -> int:
@@ -47,6 +48,7 @@ class Stage(StrEnum):
             Stage.PHONON,
             Stage.MOLECULAR_DYNAMICS,
             Stage.THERMAL_EXPANSION,
+            Stage.PROPERTIES,
         }
 
 

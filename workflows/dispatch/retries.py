@@ -12,7 +12,7 @@ from genmat.database.documents import ActivityState, CampaignState, CandidateSta
 from genmat.errors import CampaignError
 from genmat.screening.verdict import Reason
 from genmat.screening.verdict import Stage as Funnel
-from workflows.chunk import ASSESS, COMPETE, DONE, GENERATE, PRESCREEN, RELAX, VALIDATE
+from workflows.chunk import ASSESS, BY_ENGINE, COUNTED, DONE, GENERATE, PRESCREEN, PROPERTIES, RELAX, VALIDATE
 from workflows.steps import ADVANCE, BEGIN
 from workflows.submission import insert_step, require_submission
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PHASE_ORDER = (GENERATE, PRESCREEN, VALIDATE, DONE)
+_PHASE_ORDER = (GENERATE, PRESCREEN, VALIDATE, PROPERTIES, DONE)
 _NEXT_VERDICT = {RELAX: Funnel.RELAX, ASSESS: Funnel.STABILITY}
 """Stage of the funnel at which the candidates of a parked activity stop."""
 
@@ -118,7 +118,7 @@ def _chunk_activities(store: Store, activity_id: str) -> list[ActivityDocument]:
 
 
 def _stop_candidates(store: Store, activity: ActivityDocument, *, detail: str) -> None:
-    if activity.stage in {COMPETE, VALIDATE} and activity.state is not ActivityState.COMPLETED:
+    if activity.stage in BY_ENGINE and activity.state is not ActivityState.COMPLETED:
         # The verdict of its candidate, which is told where the round ends, quotes this.
         told = {"counts": {Reason.JOB_FAILED.value: 1}, "parameters": {**activity.parameters, "detail": detail}}
         store.provenance.set_fields({activity.id: told})
@@ -189,7 +189,10 @@ def _reopen(store: Store, activity_id: str, *, name: str, phase: str) -> None:
 
 
 def _let_candidates_go_on(store: Store, activity: ActivityDocument) -> None:
-    if activity.stage in {COMPETE, VALIDATE}:
+    if activity.stage in COUNTED[PROPERTIES]:
+        criteria = {"campaign": activity.campaign, "round": activity.round, "stage": Funnel.PROPERTIES.value}
+        candidates, reason = store.candidates.find(criteria), Reason.PROPERTY_FAILED
+    elif activity.stage in COUNTED[VALIDATE]:
         # A phase that could not be computed leaves every candidate that competes with it without a distance.
         criteria = {"campaign": activity.campaign, "round": activity.round, "stage": Funnel.VALIDATE.value}
         candidates, reason = store.candidates.find(criteria), Reason.VALIDATION_FAILED
@@ -205,7 +208,7 @@ def _let_candidates_go_on(store: Store, activity: ActivityDocument) -> None:
 
 def _as_of(candidate: CandidateDocument, verdicts: Sequence[VerdictRecord]) -> dict[str, Any]:
     last = verdicts[-1] if verdicts else None
-    is_ranked = last is not None and last.stage == Funnel.RANK
+    is_ranked = last is not None and Funnel(last.stage).order >= Funnel.RANK.order
     return {
         "verdicts": list(verdicts),
         "status": CandidateStatus.ACCEPTED if is_ranked else CandidateStatus.ACTIVE,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     type Documents = Mapping[str, Any]
     """Outputs of the jobs that a flow names as its own, by name; ``""`` for an only one."""
 
+CUSTODIAN = {"polling_time_step": 0.25, "monitor_freq": 240}
+"""How often custodian looks whether VASP has ended, s, and after how many looks into its files; its 10 s are added to
+each run, and a walltime has to be seen before it is over."""
 N_ACOUSTIC = 3
 GAMMA = 1e-6
 """Fractional coordinates below which a wave vector is Γ."""
@@ -29,14 +32,18 @@ GAMMA = 1e-6
 
 def property_flow(job: Mapping[str, Any]) -> Any:
     """Return the flow that a job names; its structure is relaxed, ``is_metal`` says whether it has a gap."""
+    from atomate2.vasp.jobs.base import BaseVaspMaker
     from atomate2.vasp.powerups import update_user_incar_settings, update_vasp_custodian_handlers
     from atomate2.vasp.run import DEFAULT_HANDLERS
     from custodian.vasp.handlers import WalltimeHandler
     from pymatgen.core.structure import Structure
 
     flow = _FLOWS[job["property"]](Structure.from_dict(job["structure"]), is_metal=bool(job["is_metal"]))
+    flow = update_user_incar_settings(flow, {"GGA": "PE"})
+    custodian = {"run_vasp_kwargs->custodian_kwargs": CUSTODIAN}
+    flow.update_maker_kwargs({"_set": custodian}, class_filter=BaseVaspMaker, dict_mod=True)
     handlers = (*DEFAULT_HANDLERS, WalltimeHandler(wall_time=int(job["wall_time"])))
-    return update_vasp_custodian_handlers(update_user_incar_settings(flow, {"GGA": "PE"}), handlers)
+    return update_vasp_custodian_handlers(flow, handlers)
 
 
 def _band_gap(structure: Structure, *, is_metal: bool) -> Any:  # noqa: ARG001 - one signature for all
@@ -55,7 +62,7 @@ def _band_gap_hse(structure: Structure, *, is_metal: bool) -> Any:  # noqa: ARG0
 
     lines = LineModeBandStructureMaker().make(structure)
     # A fixed density, as the bands have it, would be no HSE06.
-    maker = HSEBSMaker(input_set_generator=HSEBSSetGenerator(mode="gap", inherit_incar=False))
+    maker: Any = HSEBSMaker(input_set_generator=HSEBSSetGenerator(mode="gap", inherit_incar=False))
     hybrid = maker.make(lines.output.structure, prev_dir=lines.output.dir_name, mode="gap")
     return Flow([lines, hybrid], output=hybrid.output, name="hse gap")
 
@@ -67,7 +74,8 @@ def _dielectric(structure: Structure, *, is_metal: bool) -> Any:  # noqa: ARG001
     from jobflow.core.flow import Flow
 
     relaxed = DoubleRelaxMaker.from_relax_maker(TightRelaxMaker()).make(structure)
-    response = DielectricMaker().make(relaxed.output.structure, prev_dir=relaxed.output.dir_name)
+    maker: Any = DielectricMaker()
+    response = maker.make(relaxed.output.structure, prev_dir=relaxed.output.dir_name)
     return Flow([relaxed, response], output=response.output, name="dielectric")
 
 
@@ -99,7 +107,7 @@ def read_gap(documents: Documents) -> dict[str, float]:
 
     The documents are of calculations at one density, so that their energies have one zero.
     """
-    outputs = [document.output for document in documents.values()]
+    outputs = [document.calcs_reversed[0].output for document in documents.values()]
     if any(not output.bandgap for output in outputs):
         return {"band_gap": 0.0}
     gap = min(output.cbm for output in outputs) - max(output.vbm for output in outputs)
@@ -110,8 +118,9 @@ def read_dielectric(documents: Documents) -> dict[str, float]:
     """Return the means of the diagonals of the dielectric tensors of electrons and ions, and their sum."""
     (document,) = documents.values()
     output = document.calcs_reversed[0].output
-    electronic, ionic = (np.trace(np.asarray(tensor)) / 3 for tensor in (output.epsilon_static, output.epsilon_ionic))
-    return {"e_electronic": float(electronic), "e_ionic": float(ionic), "e_total": float(electronic + ionic)}
+    parts = {"e_electronic": output.epsilon_static, "e_ionic": output.epsilon_ionic}
+    means = {name: float(np.trace(np.asarray(tensor)) / 3) for name, tensor in parts.items()}
+    return {**means, "e_total": sum(means.values())}
 
 
 def read_elastic(documents: Documents) -> dict[str, float]:

@@ -1,0 +1,186 @@
+"""The properties phase: what an engine computes of confirmed candidates, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from genmat.campaign.io import parse_campaign
+from genmat.database.documents import VerdictRecord
+from genmat.screening.verdict import Reason, Stage
+from genmat.validation.engine import Failure, Measurement
+from genmat.validation.process import run_group
+from tests.cluster.cheap_engine import CheapEngine
+from tests.validation.conftest import crystal
+from workflows.advance import advance
+from workflows.chunk import SELECT_PROPERTIES, VALIDATE
+from workflows.computation import stored_computation
+from workflows.run import run_campaign
+
+from .conftest import Place, outcome, put_on_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pymatgen.core.structure import Structure
+
+CAMPAIGN = """
+name: moduli
+target: {properties: [{name: bulk_modulus, unit: GPa, min: 20}]}
+validate: {engine: vasp, top: 4, hull_tolerance: 1.0, max_core_hours: 2.0}
+learn: {rounds: 1}
+"""
+MODULI = {"NaCl": 24.5, "KCl": 17.0, "LiF": None, "MgO": 150.0}
+"""What the program below finds, GPa; without a value it fails. The last one does not fit the budget."""
+
+
+@dataclass(frozen=True)
+class CheapModulus:
+    """A flow of a process of its own that looks its answer up."""
+
+    fidelity = "dft:none:cheap"
+    units = {"bulk_modulus_vrh": "GPa"}  # noqa: RUF012
+    parameters = {"inputs": "table"}  # noqa: RUF012
+
+    def refusal(self, structure: Structure, *, is_metal: bool) -> str | None:
+        return "the crystal is a metal" if is_metal else None
+
+    def estimate(self, structure: Structure) -> float:
+        return 0.5
+
+    def run(self, structure: Structure, *, is_metal: bool, folder: Path, max_seconds: float) -> Measurement:
+        folder.mkdir(parents=True, exist_ok=True)
+        value = json.dumps(MODULI[structure.composition.reduced_formula])
+        command = [sys.executable, "-c", f"import sys; print({value!r}); sys.exit({value!r} == 'null')"]
+        ended = run_group(command, folder=folder, max_seconds=max_seconds, environment={}, log="log")
+        if ended.code:
+            return Measurement(Failure.CRASHED, "no such modulus", wall_seconds=ended.seconds)
+        return Measurement(None, values={"bulk_modulus_vrh": float(ended.said)}, wall_seconds=ended.seconds)
+
+
+class Insulating(CheapEngine):
+    """An engine with a gap and a property."""
+
+    name = "vasp"
+    properties = {"elastic": CheapModulus()}  # noqa: RUF012
+
+    def run(self, structure, *, folder, max_seconds):
+        return replace(super().run(structure, folder=folder, max_seconds=max_seconds), band_gap=self.gap)
+
+    gap = 4.0
+
+
+def start(store, *, text: str = CAMPAIGN):
+    """Store a campaign whose four accepted candidates are next to be validated."""
+    campaign = parse_campaign(text, source="test")
+    pairs = {"NaCl": 5.64, "KCl": 6.3, "LiF": 4.03, "MgO": 4.21}
+    crystals = {
+        f"{name}-relaxed": crystal("Fm-3m", a, [name[: -len(end)], end], [[0, 0, 0], [0.5, 0.5, 0.5]])
+        for (name, a), end in zip(pairs.items(), ("Cl", "Cl", "F", "O"), strict=True)
+    }
+    names = put_on_target(store, campaign, crystals)
+    ranked = VerdictRecord(stage=Stage.RANK, passed=True, reason="ok")
+    for place, (name, structure) in enumerate(zip(names, crystals.values(), strict=True), start=1):
+        known = {"chemsys": structure.chemical_system, "formula_pretty": structure.composition.reduced_formula}
+        moved = {"status": "accepted", "rank": place, "energy_above_hull": 0.01, "properties": {"bulk_modulus": 30.0}}
+        verdicts = [*store.candidates.require(name).verdicts, ranked]
+        store.candidates.set_fields({name: {**known, **moved, "verdicts": verdicts}})
+    (state,) = store.campaigns.require(campaign.name).rounds
+    ssun = {"proportions": {"ssun_after": {"successes": 4, "total": 4}}}
+    store.campaigns.set_round(campaign.name, state.model_copy(update={"phase": VALIDATE, "ssun": ssun}))
+    return campaign
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory) -> Iterator:
+    """Return the store of a campaign that was computed to its end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genmat.validation.registry.get_engine", lambda _: Insulating())
+        with Place(tmp_path_factory.mktemp("moduli")).open() as store:
+            run_campaign(store, start(store).name, workers=2)
+            yield store
+
+
+def verdict_of(store, formula: str) -> VerdictRecord | None:
+    found = store.candidates.require(f"{formula}-relaxed-draw").verdicts
+    return next((v for v in found if v.stage == Stage.PROPERTIES), None)
+
+
+def test_confirmed_candidate_on_target_stays_with_the_numbers_of_engine_and_screening(measured):
+    verdict = verdict_of(measured, "NaCl")
+    assert verdict.passed
+    assert verdict.detail == "bulk_modulus_vrh 24.5 GPa by dft:none:cheap, bulk_modulus 30 GPa by the screening"
+    assert (verdict.values["bulk_modulus_vrh"], verdict.values["bulk_modulus_screening"]) == (24.5, 30.0)
+    candidate = measured.candidates.require("NaCl-relaxed-draw")
+    assert (candidate.status, candidate.rank) == ("accepted", 1)
+
+
+def test_value_is_a_document_of_the_engines_structure_with_unit_fidelity_and_activity(measured):
+    structure_id = str(verdict_of(measured, "NaCl").values["structure_id"])
+    assert measured.structures.require(structure_id).parents == ["NaCl-relaxed"]
+    (value,) = measured.properties.find({"structure_id": structure_id, "name": "bulk_modulus_vrh"})
+    assert (value.value, value.unit, value.fidelity) == (24.5, "GPa", "dft:none:cheap")
+    activity = measured.provenance.require(str(value.activity_id))
+    assert (activity.stage, activity.used, activity.counts) == ("property_elastic", [structure_id], {"ok": 1})
+    assert activity.parameters["core_hours"] > 0
+
+
+def test_candidate_off_target_by_first_principles_falls_with_both_numbers(measured):
+    verdict = verdict_of(measured, "KCl")
+    assert verdict.reason == Reason.OFF_TARGET
+    assert verdict.detail == ("bulk_modulus 17 GPa (asked: at least 20) by dft:none:cheap, 30 GPa by the screening")
+    candidate = measured.candidates.require("KCl-relaxed-draw")
+    assert (candidate.status, candidate.rank) == ("rejected", None)
+
+
+def test_calculation_that_fails_leaves_the_candidate_accepted_with_the_reason(measured):
+    verdict = verdict_of(measured, "LiF")
+    assert (verdict.reason, verdict.detail) == (Reason.PROPERTY_FAILED, "elastic: crashed: no such modulus")
+    candidate = measured.candidates.require("LiF-relaxed-draw")
+    assert (candidate.status, candidate.rank) == ("accepted", 3)
+
+
+def test_property_beyond_the_budget_is_passed_over_with_its_cost(measured):
+    assert verdict_of(measured, "MgO") is None
+    (selection,) = measured.provenance.find({"stage": SELECT_PROPERTIES})
+    (reason,) = selection.parameters["passed_over"].values()
+    assert reason.startswith("elastic: 0.5 core hours expected, 0.4")
+    assert selection.parameters["expected_core_hours"] == 1.5
+
+
+def test_properties_do_not_change_what_validation_stored(measured):
+    computed = stored_computation(measured, "NaCl-relaxed", Insulating())
+    assert "bulk_modulus_vrh" not in computed.values
+    assert computed.values["band_gap"] == 4.0
+
+
+def test_campaign_with_properties_run_twice_changes_nothing(measured):
+    before = outcome(measured, "moduli")
+    (state,) = measured.campaigns.require("moduli").rounds
+    assert (state.phase, state.counts["confirmed"], state.counts["measured"]) == ("done", 4, 3)
+    run_campaign(measured, "moduli")
+    assert advance(measured, "moduli") == []
+    assert outcome(measured, "moduli") == before
+
+
+def test_metal_is_not_asked_for_what_only_insulators_have(tmp_path, monkeypatch):
+    engine = Insulating()
+    engine.gap = 0.0
+    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: engine)
+    with Place(tmp_path).open() as store:
+        run_campaign(store, start(store).name, workers=2)
+        (selection,) = store.provenance.find({"stage": SELECT_PROPERTIES})
+        assert set(selection.parameters["passed_over"].values()) == {"elastic: the crystal is a metal"}
+        assert store.campaigns.require("moduli").state == "finished"
+
+
+def test_campaign_that_asks_for_no_property_ends_with_the_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Insulating())
+    with Place(tmp_path).open() as store:
+        run_campaign(store, start(store, text=CAMPAIGN.replace("top: 4", "top: 1, properties: []")).name)
+        assert store.provenance.count({"stage": SELECT_PROPERTIES}) == 0
