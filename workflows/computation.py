@@ -301,8 +301,6 @@ def phase_structure(material_id: str) -> Structure:
     return to_structure(crystal)
 
 
-def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str]) -> dict[str, Competitor]:
-    """Return those of some phases whose energy on an engine's scale is known: shipped, labelled or in the database.
 def labelled_references(scale: EnergyScale) -> list[Reference]:
     """Return the references whose energies are on an engine's scale: the campaigns' own, and that of stated ones."""
     named = (current_reference(), current_labels())
@@ -331,6 +329,8 @@ def labelled_competitors(scale: EnergyScale, composition: Any) -> dict[str, Comp
     }
 
 
+def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str]) -> dict[str, Competitor]:
+    """Return those of some phases whose energy on an engine's scale is known: shipped, labelled or in the database.
 
     Labels are the energies of a reference on the engine's scale: the setting ``labels``, or ``reference`` itself.
     """
@@ -340,15 +340,13 @@ def labelled_competitors(scale: EnergyScale, composition: Any) -> dict[str, Comp
     scale: EnergyScale = engine.scale
     shipped = shipped_competitors(scale)
     known = {name: shipped[name] for name in wanted if name in shipped}
-    reference = current_reference()
-    rows = {name: row for row, name in enumerate(reference.material_ids)}
     for labels in labelled_references(scale):
         stated = {name: row for row, name in enumerate(labels.material_ids) if not math.isnan(labels.energies[row])}
         for name in stated.keys() & set(wanted):
             known[name] = Competitor(name, labels.formulas[stated[name]], float(labels.energies[stated[name]]), scale)
+    reference = current_reference()
+    rows = {name: row for row, name in enumerate(reference.material_ids)}
     for name in wanted:
-        if reference.scale == scale and not math.isnan(energy := float(reference.energies[rows[name]])):
-            known[name] = Competitor(name, reference.formulas[rows[name]], energy, scale)
         if name not in known and (stored := stored_computation(store, name, engine)) is not None:
             known[name] = Competitor(name, reference.formulas[rows[name]], stored.values["energy_per_atom"], scale)
     return known

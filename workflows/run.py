@@ -12,7 +12,6 @@ from genmat.campaign import Campaign
 from genmat.database.documents import CampaignDocument, CampaignState, ModelDocument
 from genmat.errors import CampaignError, EnergyScaleError, GenmatError
 from genmat.models.potentials import get_potential
-from genmat.screening.stability import HullName
 from workflows.advance import advance
 from workflows.chunk import COUNTED, PROPERTIES, VALIDATE
 from workflows.planning import campaign_generator
@@ -112,7 +111,7 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
         for member in members:
             member.check_weights()
         check_committee({member.name: member.scale for member in (potential, *members)})
-    if campaign.screen.hull == HullName.DFT:
+    if campaign.screen.hull == "dft":
         check_labelled(potential, current_labels())
     else:
         check_judgeable(potential, current_reference().scale)
