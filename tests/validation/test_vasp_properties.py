@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,7 @@ from workflows.further import UNITS
 from .conftest import crystal, rocksalt
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from pymatgen.core.structure import Structure
 
@@ -53,9 +55,11 @@ def atomate2() -> None:
     pytest.importorskip("atomate2")
 
 
-def flow_of(name: str, structure: Structure = NICKEL_OXIDE, *, is_metal: bool = False) -> Flow:
-    asked = {"property": name, "structure": structure.as_dict(), "is_metal": is_metal, "wall_time": 3600}
-    return property_flow(asked)
+def flow_of(
+    name: str, structure: Structure = NICKEL_OXIDE, *, is_metal: bool = False, earlier: tuple[Path, ...] = ()
+) -> Flow:
+    asked = {"property": name, "structure": structure.as_dict(), "is_metal": is_metal, "wall_time": 3600.0}
+    return property_flow({**asked, "earlier": [str(path) for path in earlier]})
 
 
 def makers(flow: Flow) -> dict[str, Any]:
@@ -145,49 +149,67 @@ def test_phonons_of_an_insulator_alone_need_born_charges(is_metal):
 
 
 def test_metal_has_no_dielectric_constant_and_a_huge_supercell_is_refused():
-    assert PROPERTIES[ComputedProperty.DIELECTRIC].refusal(rocksalt(), is_metal=True) == "the crystal is a metal"
-    phonon = PROPERTIES[ComputedProperty.PHONON]
-    assert phonon.refusal(rocksalt(), is_metal=False) is None
-    needle = rocksalt() * (1, 1, 16)
+    salt, phonon = rocksalt(), PROPERTIES[ComputedProperty.PHONON]
+    assert PROPERTIES[ComputedProperty.DIELECTRIC].refusal(salt, is_metal=True) == "the crystal is a metal"
+    assert phonon.refusal(salt, is_metal=False) is None
+    needle = salt * (1, 1, 16)
     assert f"at most {MAX_SUPERCELL}" in str(phonon.refusal(needle, is_metal=False))
 
 
 def test_costs_are_listed_from_the_cheapest_and_grow_with_the_cell():
-    small = [PROPERTIES[name].estimate(rocksalt()) for name in ComputedProperty if name != "phonon"]
-    assert small == sorted(small)
-    assert Vasp().properties["phonon"].estimate(rocksalt() * (2, 1, 1)) > PROPERTIES[ComputedProperty.PHONON].estimate(
-        rocksalt()
-    )
+    salt, phonon = rocksalt(), PROPERTIES[ComputedProperty.PHONON]
+    costs = [PROPERTIES[name].estimate(salt) for name in ComputedProperty if name != "phonon"]
+    assert costs == sorted(costs)
+    assert phonon.estimate(salt * (2, 1, 1)) > phonon.estimate(salt)
 
 
-def replayed(flow: Flow, run: Path, folder: Path) -> tuple[Any, list[str]]:
-    """Run a flow through atomate2 and custodian by a ``vasp`` that leaves the outputs of a real run in every step."""
-    program = folder / "vasp"
+@pytest.fixture
+def replay(shared_data, tmp_path, monkeypatch) -> Callable[..., tuple[Any, list[str]]]:
+    """Return a function that runs a flow through atomate2 and custodian, each VASP a replay of a run of silicon."""
+    from atomate2 import SETTINGS
+    from atomate2.vasp.jobs.base import BaseVaspMaker
+
+    run = shared_data / "vasp" / "nonmetallic"
+    program = tmp_path / "vasp"
     program.write_text(
-        f"#!/bin/sh\nfor file in {run}/*.gz; do name=$(basename $file .gz)\n"
+        f"#!/bin/sh\npwd >> {tmp_path}/calls\nfor file in {run}/*.gz; do name=$(basename $file .gz)\n"
         "case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done\n"
         "grep TOTEN OUTCAR > OSZICAR\ntouch CHGCAR\n"
     )
     program.chmod(0o755)
-    changes = {
-        "write_input_set_kwargs->potcar_spec": True,
-        "run_vasp_kwargs->vasp_cmd": str(program),
-        "run_vasp_kwargs->vasp_gamma_cmd": str(program),
-        "run_vasp_kwargs->vasp_job_kwargs": {"backup": False},  # there is no POTCAR to back up
-    }
-    from atomate2.vasp.jobs.base import BaseVaspMaker
+    for name in ("VASP_CMD", "VASP_GAMMA_CMD"):
+        monkeypatch.setattr(SETTINGS, name, str(program))
+    # There is no POTCAR, to write or to back up.
+    changes = {"write_input_set_kwargs->potcar_spec": True, "run_vasp_kwargs->vasp_job_kwargs": {"backup": False}}
 
-    flow.update_maker_kwargs({"_set": changes}, class_filter=BaseVaspMaker, dict_mod=True)
-    return run_flow(flow, folder)
+    def do(name: str, folder: Path, *, earlier: tuple[Path, ...] = ()) -> tuple[Any, list[str]]:
+        flow = flow_of(name, read_run(run).structure, earlier=earlier)
+        flow.update_maker_kwargs({"_set": changes}, class_filter=BaseVaspMaker, dict_mod=True)
+        folder.mkdir()
+        return run_flow(flow, folder)
+
+    return do
 
 
-def test_hybrid_is_told_the_kpoints_of_the_band_edges_that_pbe_found(shared_data, tmp_path):
-    run = shared_data / "vasp" / "nonmetallic"
-    documents, folders = replayed(flow_of("band_gap_hse", read_run(run).structure), run, tmp_path)
+def test_hybrid_is_told_the_kpoints_of_the_band_edges_that_pbe_found(replay, tmp_path):
+    documents, folders = replay("band_gap_hse", tmp_path / "attempt-1")
     assert read_gap(documents) == {"band_gap": pytest.approx(0.617, abs=0.001)}  # that of the replayed silicon
-    lines = gzip.decompress((tmp_path / folders[-1] / "KPOINTS.gz").read_bytes()).decode().splitlines()
+    lines = gzip.decompress(Path(folders[-1], "KPOINTS.gz").read_bytes()).decode().splitlines()
     added = [line.split() for line in lines if line.endswith("user-defined")]
     assert [point[:4] for point in added] == [["0.0", "0.0", "0.0", "0"], ["0.4", "0.4", "0.0", "0"]]
+
+
+def test_flow_that_was_cut_repeats_no_finished_run(replay, tmp_path):
+    first, second = tmp_path / "attempt-1", tmp_path / "attempt-2"
+    documents, folders = replay("band_gap", first)
+    # The second run was being compressed when the worker was killed, and the third had not begun.
+    cut = Path(folders[1], "vasprun.xml.gz")
+    cut.write_bytes(cut.read_bytes()[:5000])
+    shutil.rmtree(folders[2])
+    again, made = replay("band_gap", second, earlier=(first,))
+    calls = (tmp_path / "calls").read_text().split()
+    assert calls == [*folders, *made[1:]]
+    assert read_gap(again) == read_gap(documents)
 
 
 def test_gap_is_that_of_mesh_and_lines_together_and_zero_where_either_is_metallic():
@@ -240,6 +262,7 @@ def test_documents_of_real_elastic_and_phonon_flows_are_read(tmp_path):
         use_symmetrized_structure="primitive",
         kpath_scheme="setyawan_curtarolo",
         create_thermal_displacements=False,
+        generate_frequencies_eigenvectors_kwargs={"npoints_band": 5, "kpoint_density_dos": 100},
     )
     frequencies = read_phonon(run_flow(maker.make(COPPER_GOLD), phonon)[0])
     assert frequencies.keys() == PROPERTIES[ComputedProperty.PHONON].units.keys()

@@ -173,7 +173,7 @@ def test_metal_is_not_asked_for_what_only_insulators_have(tmp_path, monkeypatch)
     engine.gap = 0.0
     monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: engine)
     with Place(tmp_path).open() as store:
-        run_campaign(store, start(store).name, workers=2)
+        run_campaign(store, start(store, text=CAMPAIGN.replace("top: 4", "top: 1")).name)
         (selection,) = store.provenance.find({"stage": SELECT_PROPERTIES})
         assert set(selection.parameters["passed_over"].values()) == {"elastic: the crystal is a metal"}
         assert store.campaigns.require("moduli").state == "finished"

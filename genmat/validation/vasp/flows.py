@@ -7,43 +7,58 @@ atomate2's U, so that a value belongs to the geometry that PBE relaxed.
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genmat.validation.vasp.properties import SUPERCELL_LENGTH
+from genmat.validation.vasp.steps import custodian_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from pymatgen.core.structure import Structure
 
     type Documents = Mapping[str, Any]
     """Outputs of the jobs that a flow names as its own, by name; ``""`` for an only one."""
 
-CUSTODIAN = {"polling_time_step": 0.25, "monitor_freq": 240}
-"""How often custodian looks whether VASP has ended, s, and after how many looks into its files; its 10 s are added to
-each run, and a walltime has to be seen before it is over."""
+REPEAT = Path(__file__).with_name("repeat.py")
 N_ACOUSTIC = 3
 GAMMA = 1e-6
 """Fractional coordinates below which a wave vector is Γ."""
 
 
 def property_flow(job: Mapping[str, Any]) -> Any:
-    """Return the flow that a job names; its structure is relaxed, ``is_metal`` says whether it has a gap."""
+    """Return the flow of a job.
+
+    Parameters
+    ----------
+    job
+        ``property``, its name; ``structure``, a relaxed one; ``is_metal``, whether it has no gap; ``wall_time``, s;
+        ``earlier``, folders of earlier attempts.
+    """
     from atomate2.vasp.jobs.base import BaseVaspMaker
-    from atomate2.vasp.powerups import update_user_incar_settings, update_vasp_custodian_handlers
-    from atomate2.vasp.run import DEFAULT_HANDLERS
-    from custodian.vasp.handlers import WalltimeHandler
+    from atomate2.vasp.powerups import update_user_incar_settings
     from pymatgen.core.structure import Structure
 
     flow = _FLOWS[job["property"]](Structure.from_dict(job["structure"]), is_metal=bool(job["is_metal"]))
     flow = update_user_incar_settings(flow, {"GGA": "PE"})
-    custodian = {"run_vasp_kwargs->custodian_kwargs": CUSTODIAN}
-    flow.update_maker_kwargs({"_set": custodian}, class_filter=BaseVaspMaker, dict_mod=True)
-    handlers = (*DEFAULT_HANDLERS, WalltimeHandler(wall_time=int(job["wall_time"])))
-    return update_vasp_custodian_handlers(flow, handlers)
+    settings = custodian_settings(job["wall_time"]) | _commands(job["earlier"])
+    changes = {f"run_vasp_kwargs->{name}": value for name, value in settings.items()}
+    flow.update_maker_kwargs({"_set": changes}, class_filter=BaseVaspMaker, dict_mod=True)
+    return flow
+
+
+def _commands(earlier: Sequence[str]) -> dict[str, str]:
+    """Return VASP's commands, behind a look into the folders of earlier attempts where there are such."""
+    from atomate2 import SETTINGS
+
+    before = [sys.executable, "-I", str(REPEAT), *earlier, "--"] if earlier else []
+    commands = {"vasp_cmd": SETTINGS.VASP_CMD, "vasp_gamma_cmd": SETTINGS.VASP_GAMMA_CMD}
+    return {name: f"{shlex.join(before)} {command}".strip() for name, command in commands.items()}
 
 
 def _band_gap(structure: Structure, *, is_metal: bool) -> Any:  # noqa: ARG001 - one signature for all

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from genmat.campaign.computed import ComputedProperty
 from genmat.screening.phonons import supercell_of
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Measurement, Outcome
+from genmat.validation.restart import earlier_attempts
 from genmat.validation.vasp.engine import (
     SECONDS_A_STEP,
     SECONDS_AN_ELECTRON_CUBED,
@@ -90,7 +91,12 @@ class VaspProperty:
 
     def run(self, structure: Structure, *, is_metal: bool, folder: Path, max_seconds: float) -> Measurement:
         """Run the flow in a process group of its own and return what its documents say."""
-        job = {"property": self.name.value, "structure": structure.as_dict(), "is_metal": is_metal}
+        job = {
+            "property": self.name.value,
+            "structure": structure.as_dict(),
+            "is_metal": is_metal,
+            "earlier": [str(path.resolve()) for path in earlier_attempts(folder)],
+        }
         ended = run_program(job, folder=folder, max_seconds=max_seconds)
         if isinstance(ended, Outcome):
             return Measurement(ended.failure, ended.detail, wall_seconds=ended.wall_seconds)

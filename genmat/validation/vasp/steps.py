@@ -106,25 +106,28 @@ def finished_steps(attempts: Sequence[Path], *, structure: Any) -> list[Path]:
 def _run_step(here: Path, inputs: VaspInputSet, structure: Any, before: Sequence[str], *, wall_time: float) -> None:
     """Write the inputs of a step into its folder and run VASP there, by custodian."""
     from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
-    from atomate2.vasp.run import DEFAULT_HANDLERS, run_vasp
-    from custodian.vasp.handlers import WalltimeHandler
+    from atomate2.vasp.run import run_vasp
 
     os.chdir(here)
     for folder in before:
         there = [name for name in CARRIED if any(Path(folder).glob(f"{name}*"))]
         copy_vasp_outputs(folder, additional_vasp_files=there)
     write_vasp_input_set(structure, inputs, from_prev=bool(before))
-    monitored = min(MONITOR_SECONDS, MONITOR_SHARE * wall_time)
-    buffer = min(MONITOR_SECONDS, BUFFER_SHARE * wall_time)
     # custodian counts from the first handler of the process that it finds in the environment.
     os.environ.pop("CUSTODIAN_WALLTIME_START", None)
-    run_vasp(
-        handlers=(*DEFAULT_HANDLERS, WalltimeHandler(wall_time=wall_time, buffer_time=buffer)),
-        custodian_kwargs={
-            "polling_time_step": POLL_SECONDS,
-            "monitor_freq": max(1, round(monitored / POLL_SECONDS)),
-        },
-    )
+    run_vasp(**custodian_settings(wall_time))
+
+
+def custodian_settings(wall_time: float) -> dict[str, Any]:
+    """Return how custodian runs VASP until a wall time (s) is nearly over, as arguments of atomate2's ``run_vasp``."""
+    from atomate2.vasp.run import DEFAULT_HANDLERS
+    from custodian.vasp.handlers import WalltimeHandler
+
+    monitored = min(MONITOR_SECONDS, MONITOR_SHARE * wall_time)
+    buffer = min(MONITOR_SECONDS, BUFFER_SHARE * wall_time)
+    looks = {"polling_time_step": POLL_SECONDS, "monitor_freq": max(1, round(monitored / POLL_SECONDS))}
+    handlers = (*DEFAULT_HANDLERS, WalltimeHandler(wall_time=wall_time, buffer_time=buffer))
+    return {"handlers": handlers, "custodian_kwargs": looks}
 
 
 def _zip(here: Path) -> None:
