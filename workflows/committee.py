@@ -82,10 +82,11 @@ def _opinion(
     name: str, *, structure: Structure, phases: list[Phase], competitors: list[tuple[str, Structure]]
 ) -> Opinion:
     from genmat.models.calculation import calculate
+    from genmat.models.potentials import get_potential
     from genmat.screening.committee import Opinion, energy_above_phases
 
     (found,) = calculate([structure], model=potential_model(name))
-    energy = found.energy / len(structure)
+    energy = (found.energy + get_potential(name).correction(structure)) / len(structure)
     mixture = [(phase.fraction, _phase_energy(name, *known)) for phase, known in zip(phases, competitors, strict=True)]
     return Opinion(energy, energy_above_phases(energy, mixture), found.forces)
 
@@ -105,9 +106,10 @@ _ENERGIES: dict[tuple[str, str], float] = {}
 def _phase_energy(potential: str, identifier: str, structure: Structure) -> float:
     """Return the energy of a phase by a potential, eV/atom."""
     from genmat.models.calculation import calculate
+    from genmat.models.potentials import get_potential
 
     key = (potential, identifier)
     if key not in _ENERGIES:
         (found,) = calculate([structure], model=potential_model(potential))
-        _ENERGIES[key] = found.energy / len(structure)
+        _ENERGIES[key] = (found.energy + get_potential(potential).correction(structure)) / len(structure)
     return _ENERGIES[key]

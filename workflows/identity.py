@@ -25,7 +25,7 @@ def drawn_structure_id(candidate: str) -> str:
 
 def relaxed_structure_id(parent: str, *, protocol: RelaxProtocol, potential: Potential) -> str:
     """Return the id of a relaxed structure: what was relaxed, how and by what, never the floats that came out."""
-    return stable_id("relaxed", parent, protocol.to_dict(), potential.sha256)
+    return stable_id("relaxed", parent, protocol.to_dict(), potential.key)
 
 
 def property_id(structure: str, *, name: str, method: str, parameters: dict[str, object]) -> str:

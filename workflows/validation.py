@@ -268,8 +268,11 @@ def _option(store: Store, engine: Engine, candidate: CandidateDocument, structur
         core_hours=engine.estimate(structure),
         phases=phases,
         obstacle=obstacle,
+        # Within and beyond the tolerance by its interval, or by different members of the committee.
         straddles=any(
-            v.values.get("straddles_tolerance") == "yes" for v in candidate.verdicts if v.stage == Stage.STABILITY
+            v.values.get("straddles_tolerance") == "yes"
+            for v in candidate.verdicts
+            if v.stage in {Stage.STABILITY, Stage.COMMITTEE}
         ),
     )
 

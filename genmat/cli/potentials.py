@@ -41,6 +41,9 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
         str,
         typer.Option(help="Engine whose energies it predicts, such as vasp: they may then be compared with labels."),
     ] = "",
+    mp2020: Annotated[
+        bool, typer.Option("--mp2020", help="Add MP2020's corrections to raw energies of the Materials Project.")
+    ] = False,
     sha256: Sha256 = None,
     trust: Trust = False,
     kind: Annotated[str, typer.Option(help="mace, or a class of torch_sim.models such as orb.OrbModel.")] = "mace",
@@ -55,6 +58,7 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
     --correction none
     """
     from genmat.energy import EnergyScale
+    from genmat.models.potentials.registry import corrected
     from genmat.models.potentials.weights import read_file
 
     session_of(context)
@@ -72,7 +76,7 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
             from genmat.models.potentials.io import check_expected
 
             check_expected(data, what=str(file), sha256=sha256, trust=trust)
-    _allow(replace(potential, labels=labels), data, as_json=as_json)
+    _allow(replace(corrected(potential) if mp2020 else potential, labels=labels), data, as_json=as_json)
 
 
 def fetch(
@@ -81,6 +85,7 @@ def fetch(
     *,
     sha256: Sha256 = None,
     trust: Trust = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Leave its energies as they are, without MP2020.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a published checkpoint and put it on the allow-list; needs the internet.
@@ -89,6 +94,7 @@ def fetch(
     """
     from genmat.energy import EnergyScale
     from genmat.models.potentials.io import PUBLISHED, check_new_name, download
+    from genmat.models.potentials.registry import corrected
 
     session_of(context)
     if name not in PUBLISHED:
@@ -106,7 +112,7 @@ def fetch(
     data = download(published.url)
     scale = EnergyScale("", published.functional, published.hubbard, published.pseudopotentials, published.correction)
     potential = _mace(name, data, published.url, scale, {}, sha256=sha256, trust=trust, licence=published.licence)
-    _allow(replace(potential, labels="vasp"), data, as_json=as_json)
+    _allow(replace(potential if raw else corrected(potential), labels="vasp"), data, as_json=as_json)
 
 
 def list_potentials(context: typer.Context, *, as_json: AsJson = False) -> None:
@@ -213,6 +219,7 @@ def _described(potential: Potential) -> dict[str, Any]:
         "version": potential.version,
         "sha256": potential.sha256,
         "scale": str(potential.scale),
+        "adds": potential.adds or None,
         "labels": None if potential.label_scale is None else str(potential.label_scale),
         "n_elements": len(potential.atomic_numbers),
         "licence": potential.licence,

@@ -139,7 +139,7 @@ def relax_samples(
     """
     potential, protocol = pool.potential, options.protocol.to_dict()
     keys = {
-        place: stable_id("relaxation", structure_id(structure), protocol, potential.name, potential.sha256)
+        place: stable_id("relaxation", structure_id(structure), protocol, potential.name, potential.key)
         for place, structure in structures.items()
     }
     starts = {keys[place]: structure for place, structure in structures.items()}

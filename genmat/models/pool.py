@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Self
 
 from genmat.models.potentials import get_potential
@@ -119,25 +120,31 @@ def _groups(names: Sequence[str], sizes: Sequence[int], *, by_atoms: bool) -> It
         yield group
 
 
-_worker: list[tuple[ModelInterface, frozenset[int]]] = []
-"""In a worker process: its model and the elements that it supports."""
+_worker: list[tuple[ModelInterface, Potential]] = []
+"""In a worker process: its model and the potential that it is of."""
 
 
 def _start_worker(potential: Potential, device: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    _worker.append((potential.load(device=device), potential.atomic_numbers))
+    _worker.append((potential.load(device=device), potential))
 
 
 def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> Iterator[tuple[int, Relaxation]]:
     from genmat.models.relaxation import relax
 
-    model, supported = _worker[0]
-    yield from relax(structures, model=model, protocol=protocol, atomic_numbers=supported)
+    model, potential = _worker[0]
+    relaxed = relax(structures, model=model, protocol=protocol, atomic_numbers=potential.atomic_numbers)
+    for position, outcome in relaxed:
+        # Added once, at the end: no force depends on it, and a bond of oxygen that breaks on the way makes no step.
+        is_finite = math.isfinite(outcome.energy)
+        yield position, outcome.shifted(potential.correction(outcome.structure)) if is_finite else outcome
 
 
 def _evaluate_task(structures: list[Structure]) -> Iterator[tuple[int, float]]:
     from genmat.models.relaxation import evaluate
 
-    yield from evaluate(structures, model=_worker[0][0])
+    model, potential = _worker[0]
+    for position, energy in evaluate(structures, model=model):
+        yield position, energy + potential.correction(structures[position])

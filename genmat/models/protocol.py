@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -139,6 +139,12 @@ class Relaxation:
     def energy_per_atom(self) -> float:
         """Energy in eV/atom."""
         return self.energy / len(self.structure)
+
+    def shifted(self, energy: float) -> Relaxation:
+        """Return the same relaxation on a scale that lies higher by an energy, eV per cell, all along its path."""
+        share = energy / len(self.structure)
+        path = tuple(value + share for value in self.energies)
+        return replace(self, energy=self.energy + energy, energies=path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,18 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from genmat.campaign import Campaign
+from genmat.database.documents import VerdictRecord
 from genmat.database.store import connect
 from genmat.errors import EnergyScaleError, PotentialError
+from genmat.screening.verdict import Reason, Stage
 from genmat.settings import Settings
+from genmat.validation.vasp import Vasp
 from workflows.chunk import plan_activity
 from workflows.committee import committee_job
 from workflows.run import create_campaign
 from workflows.session import use_store
 from workflows.snapshot import freeze
+from workflows.validation import _option
 
 from .conftest import put_on_target
 
@@ -70,6 +74,16 @@ def test_spreads_are_properties_with_unit_and_members(store):
         "committee_force_spread": "eV/Å",
     }
     assert found["committee_force_spread"].parameters["potentials"] == ["chgnet-0.2.0"]
+
+
+@pytest.mark.parametrize("stage", [Stage.STABILITY, Stage.COMMITTEE])
+def test_a_crystal_that_its_interval_or_the_members_put_on_both_sides_goes_to_first_principles(store, stage):
+    draw = store.candidates.require("salt-draw")
+    engine = Vasp(max_atoms=1)  # who it competes with does not matter here
+    assert not _option(store, engine, draw, CRYSTALS["salt"], 0.1).straddles
+    record = VerdictRecord(stage=stage, passed=True, reason=Reason.OK, values={"straddles_tolerance": "yes"})
+    disputed = draw.model_copy(update={"verdicts": [*draw.verdicts, record]})
+    assert _option(store, engine, disputed, CRYSTALS["salt"], 0.1).straddles
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.energy import EnergyScale
-from genmat.errors import PotentialError, did_you_mean
+from genmat.errors import EnergyScaleError, PotentialError, did_you_mean
 from genmat.ids import stable_id
 from genmat.models.potentials.weights import checked_weights
 
 if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure
     from torch_sim.models.interface import ModelInterface
 
 
@@ -54,6 +55,14 @@ class Potential:
     labels
         Engine whose energies it was trained to predict, such as ``vasp``; empty where nobody states one, and then no
         energy of it is compared with labels.
+    adds
+        Correction that genmat adds to the raw energies of the model, ``MP2020``, so that they lie on ``scale``; empty
+        where the model's own do. Made by :func:`corrected`.
+
+    Raises
+    ------
+    EnergyScaleError
+        If ``adds`` is a correction that ``scale`` does not contain.
     """
 
     name: str
@@ -66,6 +75,29 @@ class Potential:
     licence: str
     options: str = "{}"
     labels: str = ""
+    adds: str = ""
+
+    def __post_init__(self) -> None:
+        """Check that what is added is part of the scale, and can be added."""
+        if self.adds and (self.adds != MP2020 or replace(self.scale, correction="none", engine="") != RAW_MP):
+            msg = f"potential {self.name} is to get the correction {self.adds!r} on the scale {self.scale}: {_EXPECTED}"
+            raise EnergyScaleError(msg)
+        if self.adds and self.scale.correction != self.adds:
+            msg = f"potential {self.name} gets the correction {self.adds}, its scale {self.scale} has to contain it"
+            raise EnergyScaleError(msg)
+
+    @property
+    def key(self) -> str:
+        """What an energy is owed to: the weights, and the correction that is added to what they give."""
+        return stable_id("corrected", self.sha256, self.adds) if self.adds else self.sha256
+
+    def correction(self, structure: Structure) -> float:
+        """Return what is added to the model's energy of a crystal, eV per cell; 0 where nothing is."""
+        if not self.adds:
+            return 0.0
+        from genmat.models.potentials.correction import mp2020_correction
+
+        return mp2020_correction(structure)
 
     @property
     def label_scale(self) -> EnergyScale | None:
@@ -138,6 +170,26 @@ class Potential:
         from genmat.models.potentials.torchsim import load_torchsim
 
         return load_torchsim(self.version, options, name=self.name, weights=self.location, device=place)
+
+
+MP2020 = "MP2020"
+RAW_MP = EnergyScale("", "PBE", "MP", "PBE", "none")
+"""Scale of the Materials Project's raw energies, engine aside: what MP2020 was fitted to."""
+_EXPECTED = f"expected raw energies of the Materials Project ({RAW_MP})"
+
+
+def corrected(potential: Potential) -> Potential:
+    """Return a potential of the Materials Project's raw energies with MP2020 added to them.
+
+    Raises
+    ------
+    EnergyScaleError
+        If its energies are others, or contain a correction already.
+    """
+    if replace(potential.scale, engine="") != RAW_MP:
+        msg = f"MP2020 cannot be added to energies of {potential.name} on the scale {potential.scale}: {_EXPECTED}"
+        raise EnergyScaleError(msg)
+    return replace(potential, scale=replace(potential.scale, correction=MP2020), adds=MP2020)
 
 
 MAX_CHGNET = 94

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.errors import InputError
+from genmat.models.potentials.correction import entry_correction
 from genmat.validation.engine import Failure, Frame, Outcome
-from genmat.validation.vasp.correction import mp2020_correction
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
@@ -67,7 +67,10 @@ def read_run(
         log = _outcar(folder)
         run = _vasprun(folder)
         outcome = _outcome(run, log, structure)
-        return replace(outcome, energy=outcome.energy + mp2020_correction(run)) if is_corrected else outcome
+        if not is_corrected:
+            return outcome
+        correction = entry_correction(run.get_computed_entry(entry_id="run"))
+        return replace(outcome, energy=outcome.energy + correction)
     except InputError as err:
         return Outcome(Failure.NOT_CORRECTABLE, str(err))
     except _NoResultError as err:

@@ -17,8 +17,6 @@ from genmat.validation.vasp.outputs import read_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pymatgen.io.vasp.sets import VaspInputSet
-
 STEPS = ("job_1", "job_2", "job_3")
 """Folders of two relaxations and a static calculation."""
 CARRIED = ("WAVECAR", "CHGCAR")
@@ -33,14 +31,14 @@ BUFFER_SHARE = 0.1
 """Share of a short wall time that is kept for the last ionic step; custodian keeps 300 s of a long one."""
 
 
-def step_inputs(functional: str) -> tuple[VaspInputSet, ...]:
+def step_inputs(functional: str) -> tuple[Any, ...]:
     """Return the inputs of each step: PBE with the Materials Project's U, or PBEsol and then r2SCAN."""
     from pymatgen.io.vasp.sets import MPRelaxSet, MPScanRelaxSet, MPScanStaticSet, MPStaticSet
 
     if functional == "PBE":
-        mesh = {"force_gamma": True, "auto_metal_kpoints": True, "inherit_incar": False}
+        mesh: dict[str, Any] = {"force_gamma": True, "auto_metal_kpoints": True, "inherit_incar": False}
         return MPRelaxSet(**mesh), MPRelaxSet(**mesh), MPStaticSet(**mesh)
-    plain = {"auto_ismear": False, "inherit_incar": False}
+    plain: dict[str, Any] = {"auto_ismear": False, "inherit_incar": False}
     kept = {"LCHARG": True, "LWAVE": True, "LELF": False}  # LELF excludes KPAR > 1
     return (
         MPScanRelaxSet(user_incar_settings={"EDIFFG": -0.05, "GGA": "PS", "METAGGA": None, **kept}, **plain),
@@ -103,7 +101,7 @@ def finished_steps(attempts: Sequence[Path], *, structure: Any) -> list[Path]:
     return found
 
 
-def _run_step(here: Path, inputs: VaspInputSet, structure: Any, before: Sequence[str], *, wall_time: float) -> None:
+def _run_step(here: Path, inputs: Any, structure: Any, before: Sequence[str], *, wall_time: float) -> None:
     """Write the inputs of a step into its folder and run VASP there, by custodian."""
     from atomate2.vasp.files import copy_vasp_outputs, write_vasp_input_set
     from atomate2.vasp.run import run_vasp
