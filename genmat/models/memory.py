@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 CPU_ATOMS = 64
 """Atoms of a batch on a CPU: small batches save Python's overhead, large ones leave the cache."""
 GPU_ATOMS = 8192
-"""Atoms of the first batch on a GPU; what does not fit is halved."""
+"""Atoms of the first batch on a GPU; what does not fit is halved. A group of the pool is several batches."""
 
 _limits: dict[tuple[str, str, str], int] = {}
 """What turned out to fit, atoms."""

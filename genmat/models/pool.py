@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 GROUP = (4, 8)
 """Fewest and most crystals of a group on a CPU, else a quarter of all: large ones are faster, small ones spread."""
-GPU_GROUP_ATOMS = 8192
-"""Atoms that are relaxed together on a GPU."""
+GPU_GROUP_ATOMS = 65_536
+"""Atoms of a group on a GPU, eight batches (:data:`genmat.models.memory.GPU_ATOMS`): as many wait as it takes to keep the
+batches full until the last one."""
 EVALUATED_AT_ONCE = 64
 """Crystals of one evaluation task."""
 

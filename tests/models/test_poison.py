@@ -95,6 +95,26 @@ def test_a_crystal_enters_when_another_leaves_and_ends_as_it_does_alone():
         assert together[place].energy == pytest.approx(alone.energy, abs=1e-9)
 
 
+def test_a_group_of_several_batches_keeps_them_full_until_nothing_waits():
+    class Counting(Spoilt):
+        """Keeps how many atoms were evaluated together."""
+
+        def forward(self, state, **_):
+            evaluated.append(state.n_atoms)
+            return super().forward(state)
+
+    evaluated: list[int] = []
+    crystals = [argon(5.1 + 0.02 * k, k) for k in range(12)]
+    options = {"protocol": RelaxProtocol(rattle=0.02), "atomic_numbers": EVERY_ELEMENT}
+    together = dict(relax(crystals, model=Counting(), batch_atoms=12, **options))
+    steps = [outcome.n_steps for outcome in together.values()]
+    assert sorted(together) == list(range(12))
+    assert all(outcome.converged for outcome in together.values())
+    assert max(evaluated) == 12
+    tail = max(steps) + 3  # when nothing waits any more
+    assert set(evaluated[:-tail]) == {12}
+
+
 def test_convergence_that_does_not_hold_in_the_last_evaluation_is_none():
     class Forgetful(Spoilt):
         """Says once that a crystal is at rest which is not."""

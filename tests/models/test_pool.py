@@ -57,7 +57,7 @@ def test_resumed_relaxation_gives_the_same_bits(pool, everything):
 
 def test_groups_hold_few_crystals_on_a_cpu_and_many_atoms_on_a_gpu():
     names = [f"c{k}" for k in range(10)]
-    sizes = [4000, 4000, 400, *[10] * 7]
+    sizes = [32_000, 32_000, 3000, *[10] * 7]
     assert [len(group) for group in _groups(names, sizes, by_atoms=False)] == [4, 4, 2]
     assert [len(group) for group in _groups(["c"] * 20, [9] * 20, by_atoms=False)] == [5, 5, 5, 5]
     assert {len(group) for group in _groups(["c"] * 80, [9] * 80, by_atoms=False)} == {8}
