@@ -11,6 +11,20 @@ from genmat.validation.gpaw import Gpaw
 
 LIMIT = 1500.0
 """Seconds for one structure; a calculation takes about one minute on a free core."""
+POTCAR = """  PAW_PBE Si 05Jan2001
+   4.00000000000000
+ parameters from PSCTR are:
+   VRHFIN =Si: s2p2
+   LEXCH  = PE
+   TITEL  = PAW_PBE Si 05Jan2001
+   ENMAX  =  245.345; ENMIN  =  184.009 eV
+   ZVAL   =    4.000    mass and valenz
+   END of PSCTR-controll parameters
+ no potential
+   0.0 0.0
+ End of Dataset
+"""
+"""What pymatgen reads of a POTCAR file: a header and no potential."""
 
 
 def crystal(group: str, a: float, species: list[str], coords: list[list[float]]) -> Structure:

@@ -21,7 +21,6 @@ from genmat.validation.vasp.steps import CARRIED, step_inputs
 from .conftest import crystal, rocksalt, silicon
 
 if TYPE_CHECKING:
-
     from pymatgen.core.structure import Structure
 
 

@@ -22,7 +22,6 @@ from genmat.errors import InputError
 from genmat.validation.engine import Failure, Measurement
 from genmat.validation.gpaw import Gpaw
 from genmat.validation.registry import get_engine
-from genmat.validation.vasp import Vasp
 from genmat.validation.vasp.flows import (
     READERS,
     property_flow,
@@ -36,12 +35,11 @@ from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.properties import MAX_SUPERCELL, PROPERTIES
 from workflows.further import UNITS
 
-from .conftest import crystal, rocksalt
+from .conftest import POTCAR, crystal, rocksalt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from pymatgen.core.structure import Structure
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 COPPER_GOLD = crystal("Pm-3m", 3.75, ["Au", "Cu"], [[0, 0, 0], [0, 0.5, 0.5]])
@@ -55,11 +53,11 @@ def atomate2() -> None:
     pytest.importorskip("atomate2")
 
 
-def flow_of(
-    name: str, structure: Structure = NICKEL_OXIDE, *, is_metal: bool = False, earlier: tuple[Path, ...] = ()
-) -> Flow:
-    asked = {"property": name, "structure": structure.as_dict(), "is_metal": is_metal, "wall_time": 3600.0}
-    return property_flow({**asked, "earlier": [str(path) for path in earlier]})
+def flow_of(name: str, *, is_metal: bool = False) -> Flow:
+    structure = NICKEL_OXIDE.as_dict()
+    return property_flow(
+        {"property": name, "structure": structure, "is_metal": is_metal, "wall_time": 3600.0, "earlier": []}
+    )
 
 
 def makers(flow: Flow) -> dict[str, Any]:
@@ -163,53 +161,63 @@ def test_costs_are_listed_from_the_cheapest_and_grow_with_the_cell():
     assert phonon.estimate(salt * (2, 1, 1)) > phonon.estimate(salt)
 
 
-@pytest.fixture
-def replay(shared_data, tmp_path, monkeypatch) -> Callable[..., tuple[Any, list[str]]]:
-    """Return a function that runs a flow through atomate2 and custodian, each VASP a replay of a run of silicon."""
-    from atomate2 import SETTINGS
-    from atomate2.vasp.jobs.base import BaseVaspMaker
-
-    run = shared_data / "vasp" / "nonmetallic"
-    program = tmp_path / "vasp"
+@pytest.fixture(scope="module")
+def attempts(runs, tmp_path_factory) -> Iterator[Callable[[int], Measurement]]:
+    """Return a function that computes the hybrid gap of silicon once more, each VASP a replay of a real run."""
+    folder = tmp_path_factory.mktemp("hybrid")
+    program = folder / "vasp"
     program.write_text(
-        f"#!/bin/sh\npwd >> {tmp_path}/calls\nfor file in {run}/*.gz; do name=$(basename $file .gz)\n"
+        f"#!/bin/sh\npwd >> {folder}/calls\nfor file in {runs}/nonmetallic/*.gz; do name=$(basename $file .gz)\n"
         "case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done\n"
         "grep TOTEN OUTCAR > OSZICAR\ntouch CHGCAR\n"
     )
     program.chmod(0o755)
-    for name in ("VASP_CMD", "VASP_GAMMA_CMD"):
-        monkeypatch.setattr(SETTINGS, name, str(program))
-    # There is no POTCAR, to write or to back up.
-    changes = {"write_input_set_kwargs->potcar_spec": True, "run_vasp_kwargs->vasp_job_kwargs": {"backup": False}}
+    potcars = folder / "potcars" / "POT_GGA_PAW_PBE_54"
+    potcars.mkdir(parents=True)
+    (potcars / "POTCAR.Si.gz").write_bytes(gzip.compress(POTCAR.encode()))
+    structure = read_run(runs / "nonmetallic").structure
 
-    def do(name: str, folder: Path, *, earlier: tuple[Path, ...] = ()) -> tuple[Any, list[str]]:
-        flow = flow_of(name, read_run(run).structure, earlier=earlier)
-        flow.update_maker_kwargs({"_set": changes}, class_filter=BaseVaspMaker, dict_mod=True)
-        folder.mkdir()
-        return run_flow(flow, folder)
+    def compute(number: int) -> Measurement:
+        flow = PROPERTIES[ComputedProperty.BAND_GAP_HSE]
+        return flow.run(structure, is_metal=False, folder=folder / f"attempt-{number}", max_seconds=600)
 
-    return do
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PMG_VASP_PSP_DIR", str(folder / "potcars"))
+        for name in ("ATOMATE2_VASP_CMD", "ATOMATE2_VASP_GAMMA_CMD"):
+            patch.setenv(name, str(program))
+        patch.setenv("PYTHONWARNINGS", "ignore")
+        compute.folder = folder  # type: ignore[attr-defined]
+        yield compute
 
 
-def test_hybrid_is_told_the_kpoints_of_the_band_edges_that_pbe_found(replay, tmp_path):
-    documents, folders = replay("band_gap_hse", tmp_path / "attempt-1")
-    assert read_gap(documents) == {"band_gap": pytest.approx(0.617, abs=0.001)}  # that of the replayed silicon
+@pytest.fixture(scope="module")
+def first(attempts) -> tuple[Measurement, list[Path]]:
+    """Return the first attempt and the folders of its runs."""
+    measured = attempts(1)
+    return measured, list(map(Path, (attempts.folder / "calls").read_text().split()))
+
+
+def test_hybrid_is_told_the_kpoints_of_the_band_edges_that_pbe_found(first):
+    measured, folders = first
+    assert measured.failure is None, measured.detail
+    assert measured.values == {"band_gap": pytest.approx(0.617, abs=0.001)}  # that of the replayed silicon
+    assert measured.cores == 4
     lines = gzip.decompress(Path(folders[-1], "KPOINTS.gz").read_bytes()).decode().splitlines()
     added = [line.split() for line in lines if line.endswith("user-defined")]
     assert [point[:4] for point in added] == [["0.0", "0.0", "0.0", "0"], ["0.4", "0.4", "0.0", "0"]]
 
 
-def test_flow_that_was_cut_repeats_no_finished_run(replay, tmp_path):
-    first, second = tmp_path / "attempt-1", tmp_path / "attempt-2"
-    documents, folders = replay("band_gap", first)
+def test_flow_that_was_cut_repeats_no_finished_run(attempts, first):
+    measured, folders = first
     # The second run was being compressed when the worker was killed, and the third had not begun.
     cut = Path(folders[1], "vasprun.xml.gz")
     cut.write_bytes(cut.read_bytes()[:5000])
     shutil.rmtree(folders[2])
-    again, made = replay("band_gap", second, earlier=(first,))
-    calls = (tmp_path / "calls").read_text().split()
-    assert calls == [*folders, *made[1:]]
-    assert read_gap(again) == read_gap(documents)
+    again = attempts(2)
+    assert again.values == measured.values
+    calls = [Path(line) for line in (attempts.folder / "calls").read_text().split()[len(folders) :]]
+    made = sorted(path for path in calls[0].parent.glob("job_*") if path.is_dir())
+    assert (len(made), calls) == (3, made[1:])
 
 
 def test_gap_is_that_of_mesh_and_lines_together_and_zero_where_either_is_metallic():

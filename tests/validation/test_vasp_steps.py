@@ -1,7 +1,4 @@
-"""All steps of VASP by a ``vasp`` that replays a real relaxation of silicon, on days when something goes wrong.
-
-pymatgen wants POTCAR files: these have a header and no potential.
-"""
+"""All steps of VASP by a ``vasp`` that replays a real relaxation of silicon, on days when something goes wrong."""
 
 from __future__ import annotations
 
@@ -16,21 +13,8 @@ from genmat.validation.vasp import Vasp
 from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.steps import finished_steps
 
-from .conftest import rocksalt, silicon
+from .conftest import POTCAR, rocksalt, silicon
 
-POTCAR = """  PAW_PBE Si 05Jan2001
-   4.00000000000000
- parameters from PSCTR are:
-   VRHFIN =Si: s2p2
-   LEXCH  = PE
-   TITEL  = PAW_PBE Si 05Jan2001
-   ENMAX  =  245.345; ENMIN  =  184.009 eV
-   ZVAL   =    4.000    mass and valenz
-   END of PSCTR-controll parameters
- no potential
-   0.0 0.0
- End of Dataset
-"""
 VASP = """#!/bin/sh
 echo "$(basename $(dirname $PWD))/$(basename $PWD)" >> {folder}/calls
 for file in {run}/*.gz; do name=$(basename $file .gz)
