@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from genmat.errors import EngineError, InputError
 from genmat.validation.engine import Failure
 from genmat.validation.registry import get_engine
 from genmat.validation.vasp import Vasp, engine
+from genmat.validation.vasp.command import check_command
 from genmat.validation.vasp.outputs import read_path, read_run
 from genmat.validation.vasp.steps import CARRIED, step_inputs
 
@@ -236,6 +238,45 @@ def test_command_that_does_not_exist_and_missing_potcars_are_told(monkeypatch, t
         Vasp().check()
     monkeypatch.setattr(engine, "_site", lambda: ("sh", str(tmp_path)))
     assert Vasp().check().startswith("vasp by 'sh'")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sh", ""),
+        ("mpirun -np 16 --bind-to core sh", ""),
+        ("srun --exclusive sh", ""),
+        ("srun -n 16 vasp_std", "not checked: that 'vasp_std' exists where srun starts it"),
+        ("apptainer exec vasp.sif vasp_std", "not checked: that 'vasp_std' exists where apptainer starts it"),
+    ],
+)
+def test_program_behind_a_launcher_is_checked_where_it_can_be(monkeypatch, tmp_path, command, said):
+    _launchers(monkeypatch, tmp_path)
+    assert check_command(command) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("mpirun -np 16 vasp_sdt", "'vasp_sdt', which 'mpirun -np 16 vasp_sdt' starts, does not exist"),
+        ("mpiexec.hydra -n 4 /opt/vasp/bin/vasp_std", "'/opt/vasp/bin/vasp_std', which"),
+        ("srun", "names no program for srun to start"),
+        ("mpirun --oversubscribe", "names no program for mpirun to start"),
+        ("jsrun vasp_std", "the command 'jsrun vasp_std' does not exist"),
+    ],
+)
+def test_launcher_whose_program_is_missing_here_is_told_before_anything_runs(monkeypatch, tmp_path, command, said):
+    _launchers(monkeypatch, tmp_path)
+    with pytest.raises(EngineError, match=re.escape(said)):
+        check_command(command)
+
+
+def _launchers(monkeypatch, folder):
+    """Put files called like launchers on the path."""
+    for name in ("mpirun", "mpiexec.hydra", "srun", "apptainer"):
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
 
 def test_scales_of_the_functionals_differ_and_unknown_ones_are_told():

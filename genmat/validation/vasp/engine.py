@@ -10,8 +10,6 @@ import json
 import math
 import os
 import re
-import shlex
-import shutil
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from genmat.errors import EngineError, InputError, did_you_mean
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
 from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.restart import earlier_attempts
+from genmat.validation.vasp.command import check_command
 from genmat.validation.vasp.outputs import read_path, read_run
 from genmat.validation.vasp.steps import STEPS, finished_steps
 
@@ -108,23 +107,20 @@ class Vasp:
         return {name: PROPERTIES[name] for name in OFFERED[self.name]}
 
     def check(self) -> str:
-        """Return command and POTCAR folder.
+        """Return command and POTCAR folder, and what of the command cannot be checked on this host.
 
         Raises
         ------
         EngineError
-            If the command or the folder does not exist.
+            If the command, the program that it starts here, or the folder does not exist.
         """
         command, potcars = _site()
-        words = shlex.split(os.path.expandvars(command))
-        if not words or shutil.which(words[0]) is None:
-            msg = f"vasp: the command {command!r} does not exist: set ATOMATE2_VASP_CMD ({_DOCS})"
-            raise EngineError(msg)
+        unchecked = check_command(command)
         if potcars is None or not Path(potcars).expanduser().is_dir():
             what = "PMG_VASP_PSP_DIR is not set" if potcars is None else f"PMG_VASP_PSP_DIR {potcars} is no folder"
             msg = f"vasp: no POTCAR files: {what} ({_DOCS})"
             raise EngineError(msg)
-        return f"vasp by {command!r}, POTCAR files in {potcars}"
+        return "; ".join(filter(None, [f"vasp by {command!r}, POTCAR files in {potcars}", unchecked]))
 
     def refusal(self, structure: Structure) -> str | None:
         """Return why a crystal is not computed."""
