@@ -161,9 +161,12 @@ class Store:
         return changed
 
     def lineage(self, candidate_id: str) -> Lineage:
-        """Walk back from a candidate to everything that made it."""
+        """Walk back from a candidate, and from what first principles made of it, to everything that made it."""
         candidate = self.candidates.require(candidate_id)
-        wanted = [key for key in (candidate.structure_id, candidate.relaxed_structure_id) if key]
+        computed = {
+            str(verdict.values["structure_id"]) for verdict in candidate.verdicts if "structure_id" in verdict.values
+        }
+        wanted = [key for key in (candidate.structure_id, candidate.relaxed_structure_id, *sorted(computed)) if key]
         structures: dict[str, StructureDocument] = {}
         while wanted:
             found = self.structures.get_many(wanted)

@@ -8,7 +8,14 @@ from genmat.database.sightings import sightings
 from genmat.screening.verdict import Reason
 
 if TYPE_CHECKING:
-    from genmat.database.documents import ActivityDocument, CampaignDocument, PropertyDocument, VerdictRecord
+    from genmat.database.documents import (
+        ActivityDocument,
+        CampaignDocument,
+        CandidateDocument,
+        PropertyDocument,
+        StructureDocument,
+        VerdictRecord,
+    )
     from genmat.database.store import Store
 
 
@@ -45,7 +52,7 @@ def tell(store: Store, candidate_id: str) -> dict[str, Any]:
         "structures": [
             {
                 "id": structure.id,
-                "role": "drawn" if structure.id == candidate.structure_id else "relaxed",
+                "role": _role(structure, candidate),
                 "parents": structure.parents,
                 "formula": structure.formula_pretty,
                 "space_group_number": structure.space_group_number,
@@ -61,6 +68,12 @@ def tell(store: Store, candidate_id: str) -> dict[str, Any]:
             _activity(activity) for activity in sorted(activities.values(), key=lambda a: (a.round, _start(a), a.id))
         ],
     }
+
+
+def _role(structure: StructureDocument, candidate: CandidateDocument) -> str:
+    if structure.id == candidate.structure_id:
+        return "drawn"
+    return "computed" if candidate.relaxed_structure_id in structure.parents else "relaxed"
 
 
 def _start(activity: ActivityDocument) -> str:

@@ -13,6 +13,7 @@ from genmat.report import StageVerdict, render
 from genmat.report.io import read_template
 from genmat.report.validation_figures import compared, parity_figure, residual_figure
 from genmat.screening.ssun import Audit, engine_ssun
+from genmat.screening.verdict import Reason
 
 RESIDUALS = (0.035, 0.042, -0.01)
 POTENTIAL = 0.02
@@ -68,6 +69,18 @@ def test_figures_are_json_in_colours_of_the_page(validated):
     text = json.dumps([parity_figure(validated), residual_figure(validated)], allow_nan=False)
     style = read_template("report.css")
     assert all(style.count(f"{name}:") == 2 for name in set(re.findall(r"var\((--[a-z0-9-]+)\)", text)))
+
+
+def test_page_tells_what_properties_by_first_principles_say(validated):
+    assert "Properties of confirmed candidates" not in render(validated)
+    best, detail = validated.validated[0], "bulk_modulus 17 GPa (asked: at least 20) by dft:pbe:vasp"
+    said = StageVerdict("properties", passed=False, reason="off_target", detail=detail)
+    changed = replace(best, verdicts=(*best.verdicts, said))
+    candidates = tuple(changed if c is best else c for c in validated.candidates)
+    page = render(replace(validated, candidates=candidates))
+    table = page.partition("Properties of confirmed candidates")[2].partition("</table>")[0]
+    assert detail in table
+    assert Reason.OFF_TARGET.text in table
 
 
 def test_page_tells_classes_softening_and_the_share_by_first_principles(validated):

@@ -11,6 +11,7 @@ import pytest
 
 from genmat.campaign.io import parse_campaign
 from genmat.database.documents import VerdictRecord
+from genmat.database.story import tell
 from genmat.screening.verdict import Reason, Stage
 from genmat.validation.engine import Failure, Measurement
 from genmat.validation.process import run_group
@@ -128,6 +129,13 @@ def test_value_is_a_document_of_the_engines_structure_with_unit_fidelity_and_act
     activity = measured.provenance.require(str(value.activity_id))
     assert (activity.stage, activity.used, activity.counts) == ("property_elastic", [structure_id], {"ok": 1})
     assert activity.parameters["core_hours"] > 0
+
+
+def test_story_of_a_candidate_names_what_first_principles_made_of_it(measured):
+    story = tell(measured, "NaCl-relaxed-draw")
+    assert [structure["role"] for structure in story["structures"]] == ["relaxed", "computed"]
+    (value,) = [value for value in story["properties"] if value["name"] == "bulk_modulus_vrh"]
+    assert (value["fidelity"], value["activity_stage"]) == ("dft:none:cheap", "property_elastic")
 
 
 def test_candidate_off_target_by_first_principles_falls_with_both_numbers(measured):
