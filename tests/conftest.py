@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from genmat.validation.gpaw import Gpaw
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -29,6 +31,40 @@ def shared_data() -> Path:
     if not (folder / "mp_structures.parquet").is_file():
         pytest.skip("the folder of Materials Project crystals is absent (set GENMAT_SHARED to its parent)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shipped_reference() -> Path:
+    """Return the file of the reference that genmat ships; skip where it is absent."""
+    from genmat.reference.io import packaged_reference
+
+    if not packaged_reference().is_file():
+        pytest.skip("the shipped reference is absent: genmat data build-reference")
+    return packaged_reference()
+
+
+@pytest.fixture(scope="session")
+def trained_models() -> Path:
+    """Return the folder of the models that genmat ships; skip where they are absent."""
+    from genmat.models.bundle import FOUNDATION, packaged_models
+
+    if not (packaged_models() / FOUNDATION).is_file():
+        pytest.skip("no trained model is shipped")
+    return packaged_models()
+
+
+@pytest.fixture(scope="session")
+def gpaw() -> Gpaw:
+    """Return GPAW with its default settings; skip where it is not installed."""
+    from genmat.errors import EngineError
+    from genmat.validation.gpaw import Gpaw
+
+    engine = Gpaw()
+    try:
+        engine.check()
+    except EngineError as err:
+        pytest.skip(f"GPAW is absent: {err}")
+    return engine
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ import pytest
 from genmat.campaign.io import parse_campaign
 from genmat.database.mongod import find_mongod
 from genmat.database.store import Store, connect
-from genmat.reference.io import packaged_reference
 from genmat.settings import Settings
 
 from .slurm import Slurm, why_not
@@ -80,10 +79,8 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def reference() -> None:
+def reference(shipped_reference: Path) -> None:
     """Skip where the shipped reference is absent."""
-    if not packaged_reference().is_file():
-        pytest.skip("the shipped reference is absent: genmat data build-reference")
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,7 @@ from ruamel.yaml import YAML
 
 from genmat.campaign import Campaign
 from genmat.database.store import connect
-from genmat.errors import EngineError
-from genmat.models.bundle import FOUNDATION, packaged_models
 from genmat.settings import Settings
-from genmat.validation.gpaw import Gpaw
 from workflows.run import create_campaign, run_campaign
 
 from .conftest import CAMPAIGN, ROOT, Place, outcome
@@ -58,15 +55,10 @@ def test_a_campaign_on_slurm_gives_the_candidates_that_run_gives(site: Place, sl
 @pytest.mark.mongo
 @pytest.mark.slurm
 @pytest.mark.dft
+@pytest.mark.usefixtures("trained_models", "gpaw")
 @pytest.mark.timeout(1200)
 def test_the_quickstart_on_slurm_gives_the_candidates_that_run_gives(site: Place, slurm, tmp_path):
     """Foundation model, CHGNet and GPAW, each on its partition; the file of the README with fewer draws."""
-    if not (packaged_models() / FOUNDATION).is_file():
-        pytest.skip("no trained model is shipped")
-    try:
-        Gpaw().check()
-    except EngineError as err:
-        pytest.skip(f"GPAW is absent: {err}")
     content = YAML(typ="safe").load(ROOT / "examples" / "quickstart.yaml")
     content["generate"]["n"], content["screen"]["max_relaxed"] = 60, 12
     file = site.folder / "campaign.yaml"

@@ -35,7 +35,6 @@ from genmat.database.documents import (
 from genmat.database.embedded import EmbeddedServer
 from genmat.database.mongod import find_mongod
 from genmat.database.store import Store, connect
-from genmat.reference.io import packaged_reference
 from genmat.settings import Settings
 from workflows.run import create_campaign, run_campaign
 
@@ -89,10 +88,8 @@ def settings(server: EmbeddedServer) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def campaign(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> str:
+def campaign(settings: Settings, tmp_path_factory: pytest.TempPathFactory, shipped_reference: Path) -> str:
     """Run a small campaign with the shipped reference and the real CHGNet; return its name."""
-    if not packaged_reference().is_file():
-        pytest.skip("the shipped reference is absent: genmat data build-reference")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith("GENMAT_"):

@@ -6,9 +6,6 @@ import pytest
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
-from genmat.errors import EngineError
-from genmat.validation.gpaw import Gpaw
-
 LIMIT = 1500.0
 """Seconds for one structure; a calculation takes about one minute on a free core."""
 POTCAR = """  PAW_PBE Si 05Jan2001
@@ -37,17 +34,6 @@ def rocksalt(a: float = 5.64) -> Structure:
 
 def silicon(a: float = 5.43) -> Structure:
     return crystal("Fd-3m", a, ["Si"], [[0, 0, 0]])
-
-
-@pytest.fixture(scope="session")
-def gpaw() -> Gpaw:
-    """Return the engine with its default settings; skip where GPAW is not installed."""
-    engine = Gpaw()
-    try:
-        engine.check()
-    except EngineError as err:
-        pytest.skip(f"GPAW is absent: {err}")
-    return engine
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pymatgen.core.composition import Composition
 
 from genmat.energy import EnergyScale
 from genmat.errors import EnergyScaleError, MissingReferenceError
-from genmat.reference.io import load_reference, packaged_reference
+from genmat.reference.io import load_reference
 from genmat.validation.competing import (
     Competitor,
     energy_above_mixture,
@@ -54,11 +54,9 @@ def test_phases_that_do_not_add_up_are_told():
 
 
 @pytest.fixture(scope="module")
-def reference():
+def reference(shipped_reference):
     """Return the shipped reference."""
-    if not packaged_reference().is_file():
-        pytest.skip("the shipped reference is absent: genmat data build-reference")
-    return load_reference()
+    return load_reference(shipped_reference)
 
 
 @pytest.mark.dft

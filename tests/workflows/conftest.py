@@ -14,7 +14,6 @@ import pytest
 from genmat.campaign.io import parse_campaign
 from genmat.database.documents import CampaignDocument, CandidateDocument, RoundState, VerdictRecord
 from genmat.database.store import Store, connect
-from genmat.reference.io import packaged_reference
 from genmat.screening.verdict import Stage
 from genmat.settings import Settings
 from workflows.chunk import PRESCREEN
@@ -58,10 +57,8 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="session", autouse=True)
-def reference() -> None:
+def reference(shipped_reference: Path) -> None:
     """Skip where the shipped reference is absent."""
-    if not packaged_reference().is_file():
-        pytest.skip("the shipped reference is absent: genmat data build-reference")
 
 
 @pytest.fixture(scope="session", autouse=True)

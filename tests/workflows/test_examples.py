@@ -7,7 +7,7 @@ import pytest
 from genmat.campaign import Campaign
 from genmat.campaign.io import load_campaign
 from genmat.database.story import tell
-from genmat.models.bundle import FOUNDATION, packaged_models
+from genmat.models.bundle import FOUNDATION
 from genmat.representation.crystal import Crystal
 from genmat.representation.gene import anonymous_gene
 from tests.conftest import REPOSITORY
@@ -26,10 +26,8 @@ TASKS = (
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(tmp_path_factory, trained_models):
     """Return a database for all of them."""
-    if not (packaged_models() / FOUNDATION).is_file():
-        pytest.skip("no trained model is shipped")
     with Place(tmp_path_factory.mktemp("examples")).open() as opened:
         yield opened
 

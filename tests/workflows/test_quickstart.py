@@ -8,23 +8,15 @@ import sys
 
 import pytest
 
-from genmat.errors import EngineError
-from genmat.models.bundle import FOUNDATION, packaged_models
-from genmat.validation.gpaw import Gpaw
 from tests.conftest import REPOSITORY
 
 from .conftest import Place
 
 
 @pytest.mark.dft
+@pytest.mark.usefixtures("trained_models", "gpaw")
 @pytest.mark.timeout(1800)  # four minutes by itself; the time limit counts what others do on the machine
 def test_quickstart_shows_gpaw_beside_the_potential(tmp_path):
-    if not (packaged_models() / FOUNDATION).is_file():
-        pytest.skip("no trained model is shipped")
-    try:
-        Gpaw().check()
-    except EngineError as err:
-        pytest.skip(f"GPAW is absent: {err}")
     place = Place(tmp_path / "data")
     command = [sys.executable, "-m", "genmat.cli", "run", str(REPOSITORY / "examples" / "quickstart.yaml"), "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=place.environment, capture_output=True, text=True, check=False)

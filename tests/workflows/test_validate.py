@@ -56,15 +56,10 @@ class Failing(Gpaw):
 
 
 @pytest.fixture(scope="module")
-def coarse():
-    """Return a coarse engine; skip without GPAW."""
-    engine = Watched(COARSE)
+def coarse(gpaw):
+    """Return a coarse engine."""
     Watched.calls = []
-    try:
-        engine.check()
-    except EngineError as err:
-        pytest.skip(f"GPAW is absent: {err}")
-    return engine
+    return Watched(COARSE)
 
 
 @pytest.fixture(scope="module")
