@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,7 +18,7 @@ from genmat.database.store import connect
 from genmat.screening.verdict import Reason
 from genmat.screening.verdict import Stage as Funnel
 from genmat.settings import Settings
-from workflows.chunk import COMPETE, PRESCREEN, VALIDATE
+from workflows.chunk import COMPETE, PRESCREEN, PROPERTIES, VALIDATE
 from workflows.dispatch.retries import RetryPolicy, retry_campaign, treat_failures
 from workflows.dispatch.stages import Stage
 from workflows.dispatch.worker import WorkerOptions, work
@@ -24,7 +26,7 @@ from workflows.reconcile import Patience, reconcile
 from workflows.run import create_campaign, run_campaign
 from workflows.submission import submit_campaign
 
-from .cheap_engine import CheapEngine
+from .cheap_engine import CheapEngine, CheapModulus
 from .conftest import outcome
 from .queueing import enqueue
 
@@ -151,6 +153,32 @@ def test_a_calculation_that_is_given_up_is_told_and_can_be_retried(store, engine
     for entry in store.candidates.get_many([c.id for c in found]).values():
         assert entry.reason != Reason.VALIDATION_FAILED
         assert entry.verdicts[-1].stage == Funnel.VALIDATE
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_property_that_is_given_up_is_told_and_can_be_retried(store, engine, reference):
+    modulus = CheapModulus(defaultdict(lambda: 30.0))
+    engine.name, engine.properties, modulus.is_broken = "vasp", {"elastic": modulus}, True
+    engine.run = lambda *args, **kwargs: replace(CheapEngine.run(engine, *args, **kwargs), band_gap=4.0)
+    asked = CAMPAIGN.replace("engine: gpaw", "engine: vasp, properties: [elastic]")
+    submit_campaign(store, parse_campaign(asked, source="test"))
+    while do(store, *Stage):
+        treat_failures(store, store.launchpad(), RetryPolicy(max_attempts=1))
+    found = store.candidates.find({"campaign": "validated", "stage": Funnel.PROPERTIES.value})
+    assert found
+    for candidate in found:
+        assert (candidate.status, candidate.reason) == ("accepted", Reason.PROPERTY_FAILED)
+        assert "job_failed: RuntimeError: no licence" in candidate.verdicts[-1].detail
+    modulus.is_broken = False
+    assert retry_campaign(store, "validated", phase=VALIDATE) == 0
+    assert retry_campaign(store, "validated", phase=PROPERTIES) == len(found)
+    while do(store, *Stage):
+        pass
+    assert store.campaigns.require("validated").state is CampaignState.FINISHED
+    for entry in store.candidates.get_many([c.id for c in found]).values():
+        assert (entry.status, entry.reason) == ("accepted", Reason.OK)
+        assert entry.verdicts[-1].values["bulk_modulus_vrh"] == 30.0
 
 
 def test_children_that_a_job_adds_land_on_its_stage(store):

@@ -30,6 +30,7 @@ from genmat.validation.vasp.flows import (
     read_gap,
     read_phonon,
     run_flow,
+    standard_cell,
 )
 from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.properties import MAX_SUPERCELL, PROPERTIES
@@ -137,6 +138,16 @@ def test_strained_cells_relax_ions_alone_and_none_of_them_may_fail():
     assert incars("elastic", "ISIF", "IBRION", "NSW")["elastic relax"] == (2, 2, 99)
     (fit,) = [item for item, _ in flow_of("elastic").iterflow() if item.name == "fit_elastic_tensor"]
     assert fit.function_kwargs["max_failed_deformations"] == 0
+
+
+def test_cell_that_vasp_relaxed_is_put_into_its_standard_setting_which_saves_strains(runs):
+    from atomate2.common.jobs.elastic import generate_elastic_deformations
+
+    relaxed = read_run(runs / "nonmetallic").structure
+    found = standard_cell(relaxed)
+    assert found.volume == pytest.approx(relaxed.volume)
+    raw, standard = (len(generate_elastic_deformations.original(cell, symprec=0.01)) for cell in (relaxed, found))
+    assert (raw, standard) == (20, 6)
 
 
 @pytest.mark.parametrize("is_metal", [False, True])

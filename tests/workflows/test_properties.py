@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +11,7 @@ from genmat.campaign.io import parse_campaign
 from genmat.database.documents import VerdictRecord
 from genmat.database.story import tell
 from genmat.screening.verdict import Reason, Stage
-from genmat.validation.engine import Failure, Measurement
-from genmat.validation.process import run_group
-from tests.cluster.cheap_engine import CheapEngine
+from tests.cluster.cheap_engine import CheapEngine, CheapModulus
 from tests.validation.conftest import crystal
 from workflows.advance import advance
 from workflows.chunk import SELECT_PROPERTIES, VALIDATE
@@ -26,9 +22,6 @@ from .conftest import Place, outcome, put_on_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-    from pymatgen.core.structure import Structure
 
 CAMPAIGN = """
 name: moduli
@@ -37,38 +30,14 @@ validate: {engine: vasp, top: 4, hull_tolerance: 1.0, max_core_hours: 2.0}
 learn: {rounds: 1}
 """
 MODULI = {"NaCl": 24.5, "KCl": 17.0, "LiF": None, "MgO": 150.0}
-"""What the program below finds, GPa; without a value it fails. The last one does not fit the budget."""
-
-
-@dataclass(frozen=True)
-class CheapModulus:
-    """A flow of a process of its own that looks its answer up."""
-
-    fidelity = "dft:none:cheap"
-    units = {"bulk_modulus_vrh": "GPa"}  # noqa: RUF012
-    parameters = {"inputs": "table"}  # noqa: RUF012
-
-    def refusal(self, structure: Structure, *, is_metal: bool) -> str | None:
-        return "the crystal is a metal" if is_metal else None
-
-    def estimate(self, structure: Structure) -> float:
-        return 0.5
-
-    def run(self, structure: Structure, *, is_metal: bool, folder: Path, max_seconds: float) -> Measurement:
-        folder.mkdir(parents=True, exist_ok=True)
-        value = json.dumps(MODULI[structure.composition.reduced_formula])
-        command = [sys.executable, "-c", f"import sys; print({value!r}); sys.exit({value!r} == 'null')"]
-        ended = run_group(command, folder=folder, max_seconds=max_seconds, environment={}, log="log")
-        if ended.code:
-            return Measurement(Failure.CRASHED, "no such modulus", wall_seconds=ended.seconds)
-        return Measurement(None, values={"bulk_modulus_vrh": float(ended.said)}, wall_seconds=ended.seconds)
+"""What the engine finds, GPa; without a value it fails. The last one does not fit the budget."""
 
 
 class Insulating(CheapEngine):
     """An engine with a gap and a property."""
 
     name = "vasp"
-    properties = {"elastic": CheapModulus()}  # noqa: RUF012
+    properties = {"elastic": CheapModulus(MODULI)}  # noqa: RUF012
 
     def run(self, structure, *, folder, max_seconds):
         return replace(super().run(structure, folder=folder, max_seconds=max_seconds), band_gap=self.gap)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genmat.validation.symmetry import SYMPREC
 from genmat.validation.vasp.properties import SUPERCELL_LENGTH
 from genmat.validation.vasp.steps import custodian_settings
 
@@ -44,12 +45,27 @@ def property_flow(job: Mapping[str, Any]) -> Any:
     from atomate2.vasp.powerups import update_user_incar_settings
     from pymatgen.core.structure import Structure
 
-    flow = _FLOWS[job["property"]](Structure.from_dict(job["structure"]), is_metal=bool(job["is_metal"]))
+    structure = standard_cell(Structure.from_dict(job["structure"]))
+    flow = _FLOWS[job["property"]](structure, is_metal=bool(job["is_metal"]))
     flow = update_user_incar_settings(flow, {"GGA": "PE"})
     settings = custodian_settings(job["wall_time"]) | _commands(job["earlier"])
     changes = {f"run_vasp_kwargs->{name}": value for name, value in settings.items()}
     flow.update_maker_kwargs({"_set": changes}, class_filter=BaseVaspMaker, dict_mod=True)
     return flow
+
+
+def standard_cell(structure: Structure) -> Structure:
+    """Return the primitive cell of a crystal in its standard setting, or the crystal where no symmetry is found.
+
+    Lines of symmetry are told for that cell alone, and of strained cells in it more are equal: 6 instead of 20 for
+    silicon as VASP relaxed it.
+    """
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        return SpacegroupAnalyzer(structure, symprec=SYMPREC).get_primitive_standard_structure()
+    except SymmetryUndeterminedError:
+        return structure
 
 
 def _commands(earlier: Sequence[str]) -> dict[str, str]:
@@ -133,6 +149,9 @@ def read_dielectric(documents: Documents) -> dict[str, float]:
     """Return the means of the diagonals of the dielectric tensors of electrons and ions, and their sum."""
     (document,) = documents.values()
     output = document.calcs_reversed[0].output
+    if output.epsilon_static is None or output.epsilon_ionic is None:
+        msg = "VASP left no dielectric tensor"
+        raise ValueError(msg)
     parts = {"e_electronic": output.epsilon_static, "e_ionic": output.epsilon_ionic}
     means = {name: float(np.trace(np.asarray(tensor)) / 3) for name, tensor in parts.items()}
     return {**means, "e_total": sum(means.values())}
