@@ -95,6 +95,7 @@ def test_step_whose_launcher_fails_after_vasp_ended_well_is_never_converged(site
     site({"run/job_1": "exit 9"})
     outcome = Vasp().run(silicon(), folder=tmp_path / "run", max_seconds=500)
     assert outcome.failure is Failure.GAVE_UP
+    assert outcome.cores == 4  # what failed has cost as much
     assert outcome.detail == "custodian gave up (nonzero_return_code): no error that it knows"
     assert json.loads((tmp_path / "run" / "folders.json").read_text()) == []
 

@@ -24,7 +24,7 @@ from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
 from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.restart import earlier_attempts
 from genmat.validation.vasp.command import check_command
-from genmat.validation.vasp.outputs import read_path, read_run
+from genmat.validation.vasp.outputs import cores_of, read_path, read_run
 from genmat.validation.vasp.steps import STEPS, finished_steps
 
 if TYPE_CHECKING:
@@ -214,8 +214,10 @@ def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> End
         return Outcome(Failure.DISK_FULL if full else Failure.CRASHED, f"{folder}: {err.strerror or err}")
     if ended.code is None:
         detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
-        return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds)
-    return ended if ended.code == 0 else _why(folder, ended.said, started, ended.seconds)
+        return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds, cores=cores_of(folder))
+    if ended.code != 0:
+        return replace(_why(folder, ended.said, started, ended.seconds), cores=cores_of(folder))
+    return ended
 
 
 def _why(folder: Path, said: str, started: float, seconds: float) -> Outcome:

@@ -101,6 +101,18 @@ def read_path(folder: Path) -> tuple[Frame, ...]:
     )
 
 
+def cores_of(folder: Path) -> int:
+    """Return the cores that runs below a folder were given, whatever became of them; 1 where none tells."""
+    for path in sorted(folder.glob("job_*/OUTCAR*")):
+        try:
+            found = _CORES.search(_read(path)[:_TAIL])
+        except _NoResultError:
+            continue
+        if found:
+            return int(found[1] or found[2])
+    return 1
+
+
 def _find(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmat.campaign.computed import ComputedProperty
@@ -21,10 +20,11 @@ from genmat.validation.vasp.engine import (
     VALENCE_EXPECTED,
     run_program,
 )
-from genmat.validation.vasp.outputs import read_run
+from genmat.validation.vasp.outputs import cores_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pymatgen.core.structure import Structure
 
@@ -99,15 +99,14 @@ class VaspProperty:
         }
         ended = run_program(job, folder=folder, max_seconds=max_seconds)
         if isinstance(ended, Outcome):
-            return Measurement(ended.failure, ended.detail, wall_seconds=ended.wall_seconds)
+            return Measurement(ended.failure, ended.detail, wall_seconds=ended.wall_seconds, cores=ended.cores)
         try:
             values = json.loads((folder / "values.json").read_text(encoding="utf-8"))
-            folders = json.loads((folder / "folders.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return Measurement(Failure.NO_OUTPUT, "the flow ended without its values", wall_seconds=ended.seconds)
         if not values or not all(map(math.isfinite, values.values())):
             return Measurement(Failure.NO_OUTPUT, f"the flow ended with {values}", wall_seconds=ended.seconds)
-        return Measurement(None, values=values, wall_seconds=ended.seconds, cores=_cores(folders))
+        return Measurement(None, values=values, wall_seconds=ended.seconds, cores=cores_of(folder))
 
     def _supercell(self, structure: Structure) -> int:
         return len(structure) * math.prod(supercell_of(structure, min_length=SUPERCELL_LENGTH))
@@ -115,12 +114,6 @@ class VaspProperty:
 
 def _step_seconds(n_atoms: int) -> float:
     return SECONDS_A_STEP + SECONDS_AN_ELECTRON_CUBED * (VALENCE_EXPECTED * n_atoms) ** 3
-
-
-def _cores(folders: list[str]) -> int:
-    """Return the cores of the first run that tells them."""
-    runs = [Path(folder) for folder in folders if any(Path(folder).glob("OUTCAR*"))]
-    return read_run(runs[0]).cores if runs else 1
 
 
 PROPERTIES = {
