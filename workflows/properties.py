@@ -170,7 +170,10 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
     for candidate, structure_id in confirmed.items():
         structure = store.structures.require(structure_id).to_structure()
         is_metal = _is_metal(store, structure_id, engine)
+        before = _computed(store, campaign.name, state.round, structure_id)
         for name in campaign.computed_properties:
+            if name in before:
+                continue  # of a selection before a validation was retried, which paid for it
             flow = engine.properties[name]
             hours = flow.estimate(structure)
             obstacle = flow.refusal(structure, is_metal=is_metal)
@@ -213,7 +216,8 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
 
 def _confirmed(store: Store, name: str, round_number: int) -> dict[str, str]:
     """Return the relaxed structure of each candidate that the engine confirmed, by id, best first."""
-    criteria = {"campaign": name, "round": round_number, "status": CandidateStatus.ACCEPTED.value}
+    # Whatever their properties have made of them since: doing this again finds the same.
+    criteria = {"campaign": name, "round": round_number, "verdicts.stage": Stage.VALIDATE.value}
     found = []
     for candidate in store.candidates.iterate(criteria):
         verdict = next((v for v in candidate.verdicts if v.stage == Stage.VALIDATE and v.passed), None)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from genmat.campaign.io import parse_campaign
-from genmat.database.documents import VerdictRecord
+from genmat.database.documents import CampaignState, VerdictRecord
 from genmat.database.story import tell
 from genmat.screening.verdict import Reason, Stage
 from tests.cluster.cheap_engine import CheapEngine, CheapModulus
 from tests.validation.conftest import crystal
 from workflows.advance import advance
-from workflows.chunk import SELECT_PROPERTIES, VALIDATE
+from workflows.chunk import PROPERTIES, SELECT_PROPERTIES, VALIDATE
 from workflows.computation import stored_computation
 from workflows.run import run_campaign
 
@@ -141,6 +141,17 @@ def test_campaign_with_properties_run_twice_changes_nothing(measured):
     (state,) = measured.campaigns.require("moduli").rounds
     assert (state.phase, state.counts["confirmed"], state.counts["measured"]) == ("done", 4, 3)
     run_campaign(measured, "moduli")
+    assert advance(measured, "moduli") == []
+    assert outcome(measured, "moduli") == before
+
+
+def test_phase_that_was_cut_while_it_closed_closes_once_more_to_the_same(measured):
+    before = outcome(measured, "moduli")
+    (state,) = measured.campaigns.require("moduli").rounds
+    counts = {name: count for name, count in state.counts.items() if name != "measured"}
+    update = {"phase": PROPERTIES, "counts": counts, "finished_at": None}
+    measured.campaigns.set_round("moduli", state.model_copy(update=update), expected_phase="done")
+    measured.campaigns.set_state("moduli", CampaignState.RUNNING)
     assert advance(measured, "moduli") == []
     assert outcome(measured, "moduli") == before
 

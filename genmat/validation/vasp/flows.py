@@ -63,9 +63,10 @@ def standard_cell(structure: Structure) -> Structure:
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
     try:
-        return SpacegroupAnalyzer(structure, symprec=SYMPREC).get_primitive_standard_structure()
+        found: Structure = SpacegroupAnalyzer(structure, symprec=SYMPREC).get_primitive_standard_structure()
     except SymmetryUndeterminedError:
         return structure
+    return found
 
 
 def _commands(earlier: Sequence[str]) -> dict[str, str]:
