@@ -161,5 +161,7 @@ def test_adding_weights_says_whether_they_are_corrected_and_refuses_to_do_it_twi
     assert run(["models", "add", "mended", *kind, *scale, "none", "--mp2020"]) == 0
     assert "/PBE+U:MP/PBE/MP2020" in capsys.readouterr().out
     assert get_potential("mended").adds == "MP2020"
+    assert run(["models", "add", "mended", *kind, *scale, "none"]) == 2
+    assert "choose another name" in " ".join(capsys.readouterr().err.split())
     assert run(["models", "add", "twice", *kind, *scale, "MP2020", "--mp2020"]) == 2
     assert "MP2020 cannot be added to energies of twice" in " ".join(capsys.readouterr().err.split())

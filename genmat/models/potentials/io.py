@@ -115,6 +115,12 @@ def allow(potential: Potential, data: bytes, *, folder: Path | None = None) -> P
     """
     folder = folder or potentials_folder()
     check_new_name(potential.name, sha256=potential.sha256, folder=folder)
+    present = allowed_potentials(folder).get(potential.name)
+    if present is not None and present.key != potential.key:
+        # Campaigns that have begun would go on with other energies.
+        scales = f"is there on the scale {present.scale}, got {potential.scale}"
+        msg = f"potential {potential.name} {scales}: choose another name"
+        raise PotentialError(msg)
     file = f"{potential.name}.model" if data else ""
     record = asdict(replace(potential, weights=file)) | {"atomic_numbers": sorted(potential.atomic_numbers)}
     try:
