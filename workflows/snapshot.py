@@ -10,6 +10,7 @@ import numpy as np
 
 from genmat.database.documents import SnapshotRecord
 from genmat.errors import CampaignError, EnergyScaleError, MissingReferenceError
+from genmat.reference.cache import FILE as FACETS
 from genmat.reference.coverage import label_coverage
 from genmat.reference.entries import HullEntries
 from genmat.screening.identity import describe
@@ -125,7 +126,7 @@ def _base(reference: Reference) -> tuple[Hull, NoveltyIndex]:
 
 
 def _cached(hull: Hull) -> Hull:
-    return hull.with_cache(Settings.load().data_folder / "facets.sqlite")
+    return hull.with_cache(Settings.load().data_folder / FACETS)
 
 
 @lru_cache(maxsize=2)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from genmat.evaluation import Evaluation, Options, Sample
+    from genmat.settings import Settings
 
 app = typer.Typer(help="Metrics of generated structures.", no_args_is_help=True)
 
@@ -100,7 +101,7 @@ def ssun(  # noqa: PLR0913 - one option each
             evaluations = _evaluate(
                 sets,
                 options,
-                reference=session.settings.reference,
+                settings=session.settings,
                 work_folder=work_folder,
                 potential=potential,
                 workers=workers,
@@ -154,7 +155,7 @@ def _evaluate(
     sets: Mapping[str, list[Sample]],
     options: Options,
     *,
-    reference: Path | None,
+    settings: Settings,
     work_folder: Path,
     potential: str,
     workers: int | None,
@@ -162,10 +163,11 @@ def _evaluate(
     from contextlib import ExitStack
 
     from genmat.evaluation import evaluate
+    from genmat.reference.cache import FILE
     from genmat.reference.io import load_reference
     from genmat.reference.journal import Journal
 
-    known, journal = load_reference(reference), Journal(work_folder / "relaxed.jsonl")
+    known, journal = load_reference(settings.reference), Journal(work_folder / "relaxed.jsonl")
     result = {}
     with ExitStack() as stack:
         pool = None
@@ -180,7 +182,13 @@ def _evaluate(
             note(f"{name}: {len(samples)} samples")
             with Stages() as stages:
                 result[name] = evaluate(
-                    samples, reference=known, options=options, pool=pool, journal=journal, progress=stages.progress
+                    samples,
+                    reference=known,
+                    options=options,
+                    pool=pool,
+                    journal=journal,
+                    facets=settings.data_folder / FILE,
+                    progress=stages.progress,
                 )
     return result
 

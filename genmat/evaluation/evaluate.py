@@ -32,6 +32,7 @@ from genmat.screening.verdict import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from pymatgen.core.structure import Structure
 
@@ -69,6 +70,7 @@ def evaluate(
     options: Options | None = None,
     pool: PotentialPool | None = None,
     journal: Journal | None = None,
+    facets: Path | None = None,
     progress: Progress = _silent,
 ) -> Evaluation:
     """Return the metrics of a set of samples.
@@ -85,6 +87,8 @@ def evaluate(
         Processes that relax, of the potential whose energies the reference holds; ``None`` to judge no stability.
     journal
         Relaxations done before, and where to write those done; ``None`` to keep nothing.
+    facets
+        File of the hull's facets, read and written; ``None`` to compute them.
     progress
         Called with the stage, what is done and the total.
 
@@ -117,7 +121,8 @@ def evaluate(
         relaxed = relax_samples(structures, options=chosen, pool=pool, journal=journal, progress=progress)
         for place in subset:
             rows[place] = replace(rows[place], selected=True)
-        judge = _Judge(index, reference.hull(), chosen)
+        hull = reference.hull()
+        judge = _Judge(index, hull if facets is None else hull.with_cache(facets), chosen)
         rows = judge.rows(rows, relaxed)
     return Evaluation(_definition(reference, chosen, pool), tuple(_with_reason(row) for row in rows))
 

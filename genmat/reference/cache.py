@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from genmat.energy import EnergyScale
     from genmat.reference.entries import HullEntries
 
+FILE = "facets.sqlite"
+"""Name of the file in the data folder."""
+
 VERSION = 1
 """Of what is stored; another one never sees it."""
 

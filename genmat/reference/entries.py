@@ -62,7 +62,12 @@ def _cached_key(numbers: tuple[int, ...]) -> int:
 
 def system_numbers(key: int) -> tuple[int, ...]:
     """Return the atomic numbers whose bits are set in ``key``, ascending."""
-    return tuple(z for z in range(key.bit_length()) if key >> z & 1)
+    numbers = []
+    while key:
+        lowest = key & -key
+        numbers.append(lowest.bit_length() - 1)
+        key ^= lowest
+    return tuple(numbers)
 
 
 def system_name(key: int) -> str:

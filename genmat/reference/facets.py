@@ -103,32 +103,36 @@ def lower_hull(fractions: NDArray[np.float64], energies: NDArray[np.float64]) ->
     n_elements = fractions.shape[1]
     corners = energies[:n_elements]
     formation = energies - fractions @ corners
-    below = np.flatnonzero(formation[n_elements:] < 0.0) + n_elements
-    trivial = LowerHull(corners[None, :].copy(), np.arange(n_elements)[None, :])
-    if n_elements == 1 or not below.size:
-        return trivial
-    rows = np.concatenate([np.arange(n_elements), below])
-    points = np.column_stack([fractions[rows, 1:], formation[rows]])
-    points[:n_elements, -1] = 0.0
-    depth = -points[:, -1].min()
-    points[:, -1] /= depth
-    top = np.append(np.full(n_elements - 1, 1.0 / n_elements), 1.0)
-    hull = ConvexHull(np.vstack([points, top]), qhull_options="Qt")
-    lower = (hull.equations[:, -2] < -VERTICAL) & (hull.simplices < len(rows)).all(axis=1)
-    normals, offsets = hull.equations[lower, :-1], hull.equations[lower, -1]
+    formation[:n_elements] = 0.0
+    is_below = formation < 0.0
+    if n_elements == 1 or not is_below.any():
+        return LowerHull(corners[None, :].copy(), np.arange(n_elements)[None, :])
+    is_below[:n_elements] = True
+    rows = np.flatnonzero(is_below)
+    inside, levels = fractions[rows], formation[rows]
+    depth = -levels.min()
+    points = np.empty((len(rows) + 1, n_elements))
+    points[:-1, :-1] = inside[:, 1:]
+    points[:-1, -1] = levels / depth
+    points[-1] = 1.0 / n_elements
+    points[-1, -1] = 1.0
+    hull = ConvexHull(points, qhull_options="Qt")
+    equations, facets = hull.equations, hull.simplices
+    lower = (equations[:, -2] < -VERTICAL) & (facets.max(axis=1) < len(rows))
+    equations, facets = equations[lower], facets[lower]
     # Height of each plane above the corner of element 0 (the origin) and above those of the other elements.
-    heights = -np.column_stack([offsets, normals[:, :-1] + offsets[:, None]]) / normals[:, -1:]
+    heights = np.repeat(equations[:, -1:], n_elements, axis=1)
+    heights[:, 1:] += equations[:, :-2]
+    heights /= -equations[:, -2:-1]
     planes = depth * heights + corners
-    simplices = rows[hull.simplices[lower]]
-    excess = fractions[rows] @ planes.T - energies[rows, None]
+    excess = inside @ planes.T - energies[rows, None]
     keep = excess.max(axis=0) <= SUPPORT_TOLERANCE
-    is_vertex = np.zeros(len(energies), dtype=np.bool_)
-    is_vertex[simplices] = True
-    vertices = is_vertex[rows]
-    if not keep.any() or excess[vertices][:, keep].max(axis=1).min() < -SUPPORT_TOLERANCE:
+    is_vertex = np.zeros(len(rows), dtype=np.bool_)
+    is_vertex[facets] = True
+    if not keep.any() or excess[is_vertex][:, keep].max(axis=1).min() < -SUPPORT_TOLERANCE:
         msg = (
             f"the convex hull of {len(rows)} points in {n_elements} elements is numerically singular, expected every "
             f"vertex to lie on a facet within {SUPPORT_TOLERANCE} eV/atom: check the energies of the reference"
         )
         raise ReferenceDataError(msg)
-    return LowerHull(planes[keep], simplices[keep])
+    return LowerHull(planes[keep], rows[facets[keep]])

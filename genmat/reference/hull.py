@@ -323,20 +323,18 @@ class Hull:
 
     def _compute(self, key: int) -> System:
         numbers = self._checked(system_numbers(key))
-        parts = [(1 << z, self._stable_rows(1 << z)[:1]) for z in numbers]
-        parts += [(part, self._stable_rows(part)) for part in sub_systems(key) if part.bit_count() > 1]
-        if len(numbers) > 1:
-            parts.append((key, np.asarray(self._lowest_rows(key), dtype=np.intp)))
-        points = np.concatenate([rows for _, rows in parts])
+        known = self._index.rows
+        parts = [self._stable_rows(1 << z)[:1] for z in numbers]
+        parts += [self._stable_rows(part) for part in sub_systems(key) if part in known and part.bit_count() > 1]
+        if len(numbers) > 1 and key in known:
+            parts.append(np.asarray(self._lowest_rows(key), dtype=np.intp))
+        points = np.concatenate(parts)
         columns = {z: column for column, z in enumerate(numbers)}
-        fractions, start = np.zeros((len(points), len(numbers))), 0
-        for part, rows in parts:
-            if not len(rows):
-                continue
-            inside = [columns[z] for z in system_numbers(part)]
-            end = start + len(rows)
-            fractions[start:end, inside] = [self.entries.compositions[row].values for row in rows.tolist()]
-            start = end
+        fractions = np.zeros((len(points), len(numbers)))
+        for place, row in enumerate(points.tolist()):
+            composition = self.entries.compositions[row]
+            for z, share in zip(composition.numbers, composition.values, strict=True):
+                fractions[place, columns[z]] = share
         return System(numbers, points, fractions, lower_hull(fractions, self.entries.energies[points]))
 
     def _stable_rows(self, key: int) -> NDArray[np.intp]:
