@@ -165,10 +165,3 @@ def test_metal_is_not_asked_for_what_only_insulators_have(tmp_path, monkeypatch)
         (selection,) = store.provenance.find({"stage": SELECT_PROPERTIES})
         assert set(selection.parameters["passed_over"].values()) == {"elastic: the crystal is a metal"}
         assert store.campaigns.require("moduli").state == "finished"
-
-
-def test_campaign_that_asks_for_no_property_ends_with_the_validation(tmp_path, monkeypatch):
-    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Insulating())
-    with Place(tmp_path).open() as store:
-        run_campaign(store, start(store, text=CAMPAIGN.replace("top: 4", "top: 1, properties: []")).name)
-        assert store.provenance.count({"stage": SELECT_PROPERTIES}) == 0
