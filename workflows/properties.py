@@ -164,7 +164,7 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
     engine = campaign_engine(asked)
     left = core_hours_left(store, campaign.name, asked, before=state.round)
     if left is not None:
-        left -= _planned_core_hours(store, campaign.name, state.round)
+        left -= _planned_core_hours(store, campaign.name, state.round, stage=SELECT)
     expected, planned = 0.0, []
     passed_over: dict[str, list[str]] = {}
     for candidate, structure_id in confirmed.items():
@@ -172,12 +172,11 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
         is_metal = _is_metal(store, structure_id, engine)
         before = _computed(store, campaign.name, state.round, structure_id)
         for name in campaign.computed_properties:
-            if name in before:
-                continue  # of a selection before a validation was retried, which paid for it
             flow = engine.properties[name]
             hours = flow.estimate(structure)
             obstacle = flow.refusal(structure, is_metal=is_metal)
-            if obstacle is None and left is not None and expected + hours > left:
+            # What is planned stays and counts: another process may be at this, or a validation was retried since.
+            if obstacle is None and name not in before and left is not None and expected + hours > left:
                 obstacle = f"{hours:.2g} core hours expected, {max(0.0, left - expected):.2g} are left"
             if obstacle is not None:
                 passed_over.setdefault(candidate, []).append(f"{name.value}: {obstacle}")
@@ -195,7 +194,9 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
         "engine": engine.name,
         "confirmed": confirmed,
         "passed_over": {candidate: "; ".join(reasons) for candidate, reasons in passed_over.items()},
-        "expected_core_hours": expected,
+        # Of a selection before a validation was retried, what it paid for is no cost once more.
+        "expected_core_hours": expected
+        - _planned_core_hours(store, campaign.name, state.round, stage=SELECT_PROPERTIES, besides=selection),
     }
     # Written last: a selection that is there is complete.
     store.provenance.insert_if_absent(
@@ -226,10 +227,10 @@ def _confirmed(store: Store, name: str, round_number: int) -> dict[str, str]:
     return {identifier: structure_id for _, identifier, structure_id in sorted(found)}
 
 
-def _planned_core_hours(store: Store, name: str, round_number: int) -> float:
-    """Return what a round is expected to cost so far, core hours."""
-    criteria = {"campaign": name, "round": round_number, "stage": {"$in": [SELECT, SELECT_PROPERTIES]}}
-    costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in store.provenance.find(criteria)]
+def _planned_core_hours(store: Store, name: str, round_number: int, *, stage: str, besides: str = "") -> float:
+    """Return what the selections of a round expect to cost, core hours."""
+    found = store.provenance.find({"campaign": name, "round": round_number, "stage": stage})
+    costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in found if entry.id != besides]
     return float(sum(costs))
 
 

@@ -16,6 +16,7 @@ from tests.validation.conftest import crystal
 from workflows.advance import advance
 from workflows.chunk import PROPERTIES, SELECT_PROPERTIES, VALIDATE
 from workflows.computation import stored_computation
+from workflows.properties import open_properties
 from workflows.run import run_campaign
 
 from .conftest import Place, outcome, put_on_target
@@ -143,6 +144,18 @@ def test_campaign_with_properties_run_twice_changes_nothing(measured):
     run_campaign(measured, "moduli")
     assert advance(measured, "moduli") == []
     assert outcome(measured, "moduli") == before
+
+
+def test_selection_that_was_cut_before_its_end_chooses_the_same(measured):
+    (selection,) = measured.provenance.find({"stage": SELECT_PROPERTIES})
+    campaign = parse_campaign(CAMPAIGN, source="test")
+    (state,) = measured.campaigns.require("moduli").rounds
+    measured.provenance._backend.delete("provenance", [selection.id])
+    # The calculations are planned already, by this process or by another one that does the same.
+    open_properties(measured, campaign, campaign.validation, state)
+    (again,) = measured.provenance.find({"stage": SELECT_PROPERTIES})
+    assert (again.id, again.parameters, again.counts) == (selection.id, selection.parameters, selection.counts)
+    assert measured.provenance.count({"stage": "property_elastic"}) == 3
 
 
 def test_phase_that_was_cut_while_it_closed_closes_once_more_to_the_same(measured):
