@@ -12,11 +12,11 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 import numpy as np
-import spglib
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from genmat.models.protocol import Failure, Relaxation, RelaxProtocol
+from genmat.representation.operations import Symmetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ class Crystal:
             return self._symmetric(self.free, protocol)
         if waits_for_rattle:
             self.symmetric_energy = self.energies[-1]
-            held = Symmetry.of(self.geometry)
+            held = Symmetry.of(self.geometry, symprec=SYMPREC)
             self.symmetries = [None] if held is None else [None, held]
             self.geometry = displaced(self.geometry, rattle=protocol.rattle, cell=protocol.cell)
             return Next.ENTER
@@ -133,7 +133,7 @@ class Crystal:
         """Go to the next symmetric crystal beside one that has converged, or to that one where no other is left."""
         self.geometry, self.free = free[0], None
         while self.symmetries and self.free is None:
-            symmetry = self.symmetries.pop() or Symmetry.of(free[0])
+            symmetry = self.symmetries.pop() or Symmetry.of(free[0], symprec=SYMPREC)
             if symmetry is not None:
                 self.geometry, self.free = symmetry.applied(free[0], cell=protocol.cell), free
         return Next.CHECK
@@ -173,76 +173,3 @@ def displaced(structure: Structure, *, rattle: float, cell: bool) -> Structure:
     lattice = Lattice(structure.lattice.matrix @ (np.eye(3) + 0.5 * (strain + strain.T)))
     sites = structure.frac_coords + moves @ np.linalg.inv(structure.lattice.matrix)
     return Structure(lattice, structure.species, sites)
-
-
-@dataclass(frozen=True, slots=True)
-class Symmetry:
-    """The operations of a crystal: x to W x + t in fractional coordinates, and which site each of them makes of a site.
-
-    Parameters
-    ----------
-    rotations, translations
-        Shape (operations, 3, 3) and (operations, 3).
-    images
-        Site that each site is taken to, shape (operations, sites).
-    """
-
-    rotations: np.ndarray
-    translations: np.ndarray
-    images: np.ndarray
-
-    @classmethod
-    def of(cls, structure: Structure) -> Symmetry | None:
-        """Return what is found within ``SYMPREC``; ``None`` if that is the identity alone."""
-        lattice, x = structure.lattice.matrix, structure.frac_coords
-        numbers = np.array(structure.atomic_numbers)
-        try:
-            found = spglib.get_symmetry((lattice, x, numbers), symprec=SYMPREC)  # type: ignore[arg-type]  # arrays do
-        except spglib.SpglibError:
-            return None
-        if found is None or len(found["rotations"]) == 1:
-            return None
-        images = []
-        for rotation, translation in zip(found["rotations"], found["translations"], strict=True):
-            away = (x @ rotation.T + translation)[:, None] - x
-            away -= np.round(away)
-            distances = np.linalg.norm(away @ lattice, axis=2)
-            images.append(np.where(numbers[:, None] == numbers, distances, np.inf).argmin(axis=1))
-            if len(np.unique(images[-1])) < len(x):
-                return None
-        return cls(found["rotations"], found["translations"], np.array(images))
-
-    def applied(self, structure: Structure, *, cell: bool) -> Structure:
-        """Return the nearest crystal that has this symmetry exactly; order of sites and setting of the cell stay.
-
-        Parameters
-        ----------
-        structure
-            Crystal near it.
-        cell
-            Whether the cell may change too.
-
-        Notes
-        -----
-        Positions are the mean over the images of each atom, the metric G is the mean of Wᵀ G W over the rotations W.
-        """
-        lattice, x = structure.lattice.matrix, structure.frac_coords
-        total = np.zeros_like(x)
-        for rotation, translation, image in zip(self.rotations, self.translations, self.images, strict=True):
-            away = x @ rotation.T + translation - x[image]
-            away -= np.round(away)
-            total[image] += x[image] + away - away.mean(axis=0)  # the origin may have moved since it was found
-        metric = np.mean([w.T @ lattice @ lattice.T @ w for w in self.rotations], axis=0)
-        return Structure(
-            Lattice(_of_metric(metric, near=lattice)) if cell else structure.lattice,
-            structure.species,
-            total / len(self.rotations),
-        )
-
-
-def _of_metric(metric: np.ndarray, *, near: np.ndarray) -> np.ndarray:
-    """Return the basis with a metric tensor that a pure strain of another basis gives."""
-    inverse = np.linalg.inv(near)
-    values, vectors = np.linalg.eigh(inverse @ metric @ inverse.T)
-    basis: np.ndarray = near @ (vectors * np.sqrt(values)) @ vectors.T
-    return basis

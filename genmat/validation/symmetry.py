@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
 
 SYMPREC = 0.01
@@ -40,6 +39,8 @@ def symmetrized(structure: Structure) -> Structure:
     import numpy as np
     import spglib
 
+    from genmat.representation.operations import Symmetry
+
     numbers = [site.specie.Z for site in structure]
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
     try:
@@ -50,36 +51,12 @@ def symmetrized(structure: Structure) -> Structure:
         return structure
     rotations = np.asarray(found.rotations, dtype=np.float64)
     origin = np.linalg.solve(found.transformation_matrix, found.origin_shift)
-    placed = structure.frac_coords + origin
+    placed = type(structure)(structure.lattice, structure.species, structure.frac_coords + origin)
     near = found.translations + origin - rotations @ origin
     translations = np.round(near * DENOMINATOR) / DENOMINATOR
-    matrix = _lattice(structure.lattice.matrix, rotations)
-    coords = _positions(placed, rotations, translations, np.asarray(numbers))
-    farthest = np.linalg.norm((coords - placed) @ matrix, axis=1).max()
-    return type(structure)(matrix, structure.species, coords) if farthest <= FARTHEST else structure
-
-
-def _lattice(matrix: NDArray[Any], rotations: NDArray[Any]) -> NDArray[Any]:
-    """Return the nearest lattice, rows a, b, c, with the averaged metric: a pure stretch U, (L U)(L U)^T = G'."""
-    import numpy as np
-
-    metric = np.einsum("gki,kl,glj->ij", rotations, matrix @ matrix.T, rotations) / len(rotations)
-    inverse = np.linalg.inv(matrix)
-    values, vectors = np.linalg.eigh(inverse @ metric @ inverse.T)
-    return np.asarray(matrix @ (vectors * np.sqrt(values)) @ vectors.T)
-
-
-def _positions(
-    coords: NDArray[Any], rotations: NDArray[Any], translations: NDArray[Any], numbers: NDArray[Any]
-) -> NDArray[Any]:
-    import numpy as np
-
-    moved = np.zeros_like(coords)
-    for rotation, translation in zip(rotations, translations, strict=True):
-        images = coords @ rotation.T + translation
-        gap = coords[None, :, :] - images[:, None, :]  # (image, site, 3)
-        whole = np.round(gap)
-        away = np.linalg.norm(gap - whole, axis=2) + 1e3 * (numbers[None, :] != numbers[:, None])
-        site = away.argmin(axis=1)
-        moved[site] += images + whole[np.arange(len(site)), site]
-    return np.asarray(moved / len(rotations))
+    symmetry = Symmetry.from_operations(placed, rotations, translations)
+    if symmetry is None:
+        return structure
+    moved = symmetry.applied(placed, cell=True, origin=True)
+    away = (moved.frac_coords - placed.frac_coords) @ moved.lattice.matrix
+    return moved if np.linalg.norm(away, axis=1).max() <= FARTHEST else structure

@@ -8,7 +8,8 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from genmat.errors import InputError
 from genmat.models.protocol import RelaxProtocol
-from genmat.models.staging import SAME_ENERGY, Crystal, Next, Point, Symmetry, displaced
+from genmat.models.staging import SAME_ENERGY, SYMPREC, Crystal, Next, Point, displaced
+from genmat.representation.operations import Symmetry
 
 from .conftest import perovskite, rocksalt, silicon
 
@@ -31,7 +32,7 @@ def number(structure: Structure, *, symprec: float = 1e-4) -> int:
 
 @pytest.mark.parametrize("structure", [SALT, silicon(), perovskite(), QUARTZ])
 def test_a_displaced_crystal_gets_its_symmetry_back(structure):
-    symmetry = Symmetry.of(structure)
+    symmetry = Symmetry.of(structure, symprec=SYMPREC)
     moved = displaced(structure, rattle=0.02, cell=True)
     again = symmetry.applied(moved, cell=True)
     assert number(moved) <= 2  # two equal atoms always have a centre of inversion
@@ -41,19 +42,19 @@ def test_a_displaced_crystal_gets_its_symmetry_back(structure):
 
 
 def test_symmetry_is_applied_once():
-    once = Symmetry.of(QUARTZ).applied(displaced(QUARTZ, rattle=0.02, cell=True), cell=True)
-    twice = Symmetry.of(once).applied(once, cell=True)
+    once = Symmetry.of(QUARTZ, symprec=SYMPREC).applied(displaced(QUARTZ, rattle=0.02, cell=True), cell=True)
+    twice = Symmetry.of(once, symprec=SYMPREC).applied(once, cell=True)
     assert twice.lattice.matrix == pytest.approx(once.lattice.matrix, abs=1e-9)
     assert twice.frac_coords == pytest.approx(once.frac_coords, abs=1e-9)
 
 
 def test_a_fixed_cell_is_not_made_symmetric():
     moved = displaced(SALT, rattle=0.02, cell=True)
-    assert Symmetry.of(SALT).applied(moved, cell=False).lattice == moved.lattice
+    assert Symmetry.of(SALT, symprec=SYMPREC).applied(moved, cell=False).lattice == moved.lattice
 
 
 def test_a_crystal_without_symmetry_has_none():
-    assert Symmetry.of(displaced(QUARTZ, rattle=0.3, cell=True)) is None
+    assert Symmetry.of(displaced(QUARTZ, rattle=0.3, cell=True), symprec=SYMPREC) is None
 
 
 def point(energy: float, *, fmax: float = 0.0) -> Point:
