@@ -190,18 +190,7 @@ def _uniqueness_verdict(candidate: CandidateDocument, repeats: Mapping[str, Dupl
 
 def _record(store: Store, state: RoundState, verdicts: Mapping[str, Verdict], **fields: object) -> None:
     store.candidates.record(
-        Decision(
-            candidate,
-            VerdictRecord(
-                stage=verdict.stage,
-                passed=verdict.passed,
-                reason=verdict.reason,
-                detail=verdict.detail,
-                values=dict(verdict.values),
-                snapshot_id=state.snapshot_id,
-            ),
-            fields,
-        )
+        Decision(candidate, VerdictRecord.of(verdict, snapshot_id=state.snapshot_id), fields)
         for candidate, verdict in verdicts.items()
     )
 

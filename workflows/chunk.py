@@ -103,15 +103,7 @@ class Work:
 
     def record(self, verdict: Verdict) -> VerdictRecord:
         """Return a verdict as the database keeps it, with what it was judged against and by which activity."""
-        return VerdictRecord(
-            stage=verdict.stage,
-            passed=verdict.passed,
-            reason=verdict.reason,
-            detail=verdict.detail,
-            values=dict(verdict.values),
-            snapshot_id=self.round_state.snapshot_id,
-            activity_id=self.activity.id,
-        )
+        return VerdictRecord.of(verdict, snapshot_id=self.round_state.snapshot_id, activity_id=self.activity.id)
 
 
 def plan_activity(campaign: str, round_number: int, stage: str, used: Sequence[str], **fields: Any) -> ActivityDocument:

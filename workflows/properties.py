@@ -251,14 +251,7 @@ def close_properties(store: Store, campaign: Campaign, asked: Validation, state:
             fields["status"] = CandidateStatus.ACCEPTED
         elif not verdict.passed:
             fields["rank"] = None
-        record = VerdictRecord(
-            stage=verdict.stage,
-            passed=verdict.passed,
-            reason=verdict.reason,
-            detail=verdict.detail,
-            values=dict(verdict.values),
-            snapshot_id=state.snapshot_id,
-        )
+        record = VerdictRecord.of(verdict, snapshot_id=state.snapshot_id)
         store.candidates.record([Decision(key, record, fields)])
     update = {"phase": DONE, "counts": {**state.counts, "measured": n_measured}, "finished_at": utc_now()}
     store.campaigns.set_round(campaign.name, state.model_copy(update=update), expected_phase=PROPERTIES)

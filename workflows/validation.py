@@ -205,14 +205,7 @@ def close_validation(store: Store, campaign: Campaign, asked: Validation, state:
             fields["status"] = CandidateStatus.ACCEPTED
         else:
             fields["rank"] = None
-        record = VerdictRecord(
-            stage=verdict.stage,
-            passed=verdict.passed,
-            reason=verdict.reason,
-            detail=verdict.detail,
-            values=dict(verdict.values),
-            snapshot_id=state.snapshot_id,
-        )
+        record = VerdictRecord.of(verdict, snapshot_id=state.snapshot_id)
         store.candidates.record([Decision(key, record, fields)])
     update: dict[str, Any] = {
         "phase": PROPERTIES,

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from pymatgen.core.structure import Structure
 
+    from genmat.screening.verdict import Verdict
+
 
 def utc_now() -> datetime:
     """Return the present time in UTC, cut to milliseconds as BSON stores it."""
@@ -206,6 +208,19 @@ class VerdictRecord(_Part):
     values: dict[str, Value] = Field(default_factory=dict, description="Numbers behind the decision, units in the name")
     snapshot_id: str | None = Field(default=None, description="Reference snapshot it was judged against")
     activity_id: str | None = Field(default=None, description="Activity that decided")
+
+    @classmethod
+    def of(cls, verdict: Verdict, *, snapshot_id: str | None, activity_id: str | None = None) -> Self:
+        """Return a verdict as it is kept, with what it was judged against and by which activity."""
+        return cls(
+            stage=verdict.stage,
+            passed=verdict.passed,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            values=dict(verdict.values),
+            snapshot_id=snapshot_id,
+            activity_id=activity_id,
+        )
 
 
 class CandidateDocument(Document):
