@@ -294,7 +294,7 @@ def phase_structure(material_id: str) -> Structure:
     from genmat.representation import to_structure
 
     reference = current_reference()
-    crystal = reference.crystal(reference.material_ids.index(material_id))
+    crystal = reference.crystal(reference.row_of[material_id])
     if crystal is None:
         msg = f"the reference keeps no structure of {material_id}, so that it cannot be computed"
         raise MissingReferenceError(msg)
@@ -309,23 +309,27 @@ def labelled_references(scale: EnergyScale) -> list[Reference]:
 
 def labelled_competitors(scale: EnergyScale, composition: Any) -> dict[str, Competitor]:
     """Return the labelled phases that a composition competes with among the stated energies of a scale."""
-    from genmat.validation.competing import Competitor
     from workflows.snapshot import label_hull
 
-    found = label_hull()
-    if found is None or found.hull.scale != scale:
+    labels, found = current_labels(), label_hull()
+    if labels is None or found is None or labels.scale != scale:
         return {}
     try:
         phases = found.hull.decomposition(composition)
     except MissingReferenceError:
         return {}
-    entries = found.hull.entries
-    rows = {name: row for row, name in enumerate(entries.material_ids)}
+    return _labelled(labels, (phase.material_id for phase in phases))
+
+
+def _labelled(labels: Reference, material_ids: Iterable[str]) -> dict[str, Competitor]:
+    """Return those of some phases that have a label."""
+    from genmat.validation.competing import Competitor
+
+    rows = [labels.row_of[name] for name in material_ids if name in labels.row_of]
     return {
-        phase.material_id: Competitor(
-            phase.material_id, phase.formula, float(entries.energies[rows[phase.material_id]]), scale
-        )
-        for phase in phases
+        labels.material_ids[row]: Competitor(labels.material_ids[row], labels.formulas[row], energy, labels.scale)
+        for row in rows
+        if not math.isnan(energy := float(labels.energies[row]))
     }
 
 
@@ -341,14 +345,12 @@ def known_competitors(store: Store, engine: Engine, material_ids: Iterable[str])
     shipped = shipped_competitors(scale)
     known = {name: shipped[name] for name in wanted if name in shipped}
     for labels in labelled_references(scale):
-        stated = {name: row for row, name in enumerate(labels.material_ids) if not math.isnan(labels.energies[row])}
-        for name in stated.keys() & set(wanted):
-            known[name] = Competitor(name, labels.formulas[stated[name]], float(labels.energies[stated[name]]), scale)
+        known |= _labelled(labels, wanted)
     reference = current_reference()
-    rows = {name: row for row, name in enumerate(reference.material_ids)}
     for name in wanted:
         if name not in known and (stored := stored_computation(store, name, engine)) is not None:
-            known[name] = Competitor(name, reference.formulas[rows[name]], stored.values["energy_per_atom"], scale)
+            formula = reference.formulas[reference.row_of[name]]
+            known[name] = Competitor(name, formula, stored.values["energy_per_atom"], scale)
     return known
 
 

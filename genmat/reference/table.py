@@ -169,6 +169,8 @@ class Reference:
         x of those rows, length m.
     id
         SHA-256 of everything above: equal for equal content, however the file was written.
+    row_of
+        Row by material id.
 
     Raises
     ------
@@ -188,6 +190,7 @@ class Reference:
     crystal_rows: NDArray[np.int32]
     crystals: CrystalColumns
     id: str = field(init=False)
+    row_of: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the columns against each other and make them read-only."""
@@ -196,7 +199,8 @@ class Reference:
         if lengths != {n_rows} or self.fingerprints.shape != (n_rows, SIZE) or len(self.energies_above_hull) != n_rows:
             msg = f"the columns of a reference of {n_rows} crystals have different lengths: rebuild it"
             raise ReferenceDataError(msg)
-        if len(set(self.material_ids)) != n_rows:
+        object.__setattr__(self, "row_of", {name: row for row, name in enumerate(self.material_ids)})
+        if len(self.row_of) != n_rows:
             msg = "a material_id occurs twice in the reference, expected distinct ids: rename or drop one of the rows"
             raise ReferenceDataError(msg)
         if len(self.crystal_rows) != len(self.crystals) or (np.diff(self.crystal_rows) <= 0).any():

@@ -86,8 +86,7 @@ def _reference_rows(
     tokens: TokenTable, material_ids: Sequence[str], reference: Reference
 ) -> tuple[NDArray[np.int64], int]:
     """Return the row of each crystal in the reference, -1 for none, and how many ids stand for something else there."""
-    index = {name: row for row, name in enumerate(reference.material_ids)}
-    rows = np.asarray([index.get(name, -1) for name in material_ids], dtype=np.int64)
+    rows = np.asarray([reference.row_of.get(name, -1) for name in material_ids], dtype=np.int64)
     amounts = tokens.amounts
     mismatched = 0
     for i in np.flatnonzero(rows >= 0).tolist():
