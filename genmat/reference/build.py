@@ -31,12 +31,13 @@ from genmat.reference.table import Reference, ReferenceMetadata, ReferenceRow
 from genmat.representation import from_structure, gene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from genmat.models.pool import PotentialPool
     from genmat.models.protocol import Relaxation, RelaxProtocol
     from genmat.reference.sources import SourceCrystal
+    from genmat.representation import Crystal
 
     type Progress = Callable[[str, int, int], None]
     """Called with the stage, what is done and the total."""
@@ -234,6 +235,14 @@ def _row(record: dict[str, Any], static: dict[str, Any] | None, relaxed: dict[st
                 crystal = from_structure(structure)
             except RepresentationError:
                 crystal = None
+    is_relaxed = relaxed is not None and relaxed["converged"]
+    return known_row(record, energy=energy, is_relaxed=is_relaxed, crystal=crystal)
+
+
+def known_row(
+    record: Mapping[str, Any], *, energy: float | None, is_relaxed: bool, crystal: Crystal | None
+) -> ReferenceRow:
+    """Return the row of a crystal that :func:`describe_known` wrote, with its energy (eV/atom) and x."""
     return ReferenceRow(
         material_id=record["material_id"],
         formula=record["formula"],
@@ -241,6 +250,6 @@ def _row(record: dict[str, Any], static: dict[str, Any] | None, relaxed: dict[st
         fingerprint=np.array(record["fingerprint"], dtype=np.uint16),
         n_sites=record["n_sites"],
         energy_per_atom=energy,
-        relaxed=relaxed is not None and relaxed["converged"],
+        relaxed=is_relaxed,
         crystal=crystal,
     )

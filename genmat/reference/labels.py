@@ -25,6 +25,7 @@ from pymatgen.core.composition import Composition
 
 from genmat import __version__
 from genmat.errors import ReferenceDataError, StructureError
+from genmat.reference.build import known_row
 from genmat.reference.entries import ATOMIC_NUMBERS, SYMBOLS, fractions_of
 from genmat.reference.fingerprint import SIZE
 from genmat.reference.formula import parse_formula, reduced_formula
@@ -229,7 +230,10 @@ def assemble_labelled(
         From :func:`sha256_of_files`.
     """
     known = journal.read()
-    rows = [_row(known[name], energy) for name, energy in labels.energies.items()]
+    rows = [
+        known_row(record := known[name], energy=energy, is_relaxed=True, crystal=_kept(record))
+        for name, energy in labels.energies.items()
+    ]
     lowest: dict[str, float] = {}
     for row, energy in zip(rows, labels.energies.values(), strict=True):
         symbols = tuple(parse_formula(row.formula))
@@ -249,18 +253,9 @@ def assemble_labelled(
     return Reference.from_rows(rows, metadata=metadata)
 
 
-def _row(record: Mapping[str, Any], energy: float) -> ReferenceRow:
+def _kept(record: Mapping[str, Any]) -> Crystal | None:
     x = record.get("x")
-    return ReferenceRow(
-        material_id=record["material_id"],
-        formula=record["formula"],
-        gene=record["gene"],
-        fingerprint=np.array(record["fingerprint"], dtype=np.uint16),
-        n_sites=record["n_sites"],
-        energy_per_atom=energy,
-        relaxed=True,
-        crystal=None if x is None else Crystal.from_dict(x),
-    )
+    return None if x is None else Crystal.from_dict(x)
 
 
 def _corner(symbol: str, energy: float) -> ReferenceRow:
