@@ -13,6 +13,7 @@ from genmat.errors import MissingReferenceError
 from workflows.further import Judged, judge_chunk, potential_model
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
 
     from genmat.reference.hull import Phase
@@ -81,14 +82,20 @@ def judge_committee(work: Work, structure: Structure) -> Judged:
 def _opinion(
     name: str, *, structure: Structure, phases: list[Phase], competitors: list[tuple[str, Structure]]
 ) -> Opinion:
-    from genmat.models.calculation import calculate
-    from genmat.models.potentials import get_potential
     from genmat.screening.committee import Opinion, energy_above_phases
 
-    (found,) = calculate([structure], model=potential_model(name))
-    energy = (found.energy + get_potential(name).correction(structure)) / len(structure)
+    energy, forces = _asked(name, structure)
     mixture = [(phase.fraction, _phase_energy(name, *known)) for phase, known in zip(phases, competitors, strict=True)]
-    return Opinion(energy, energy_above_phases(energy, mixture), found.forces)
+    return Opinion(energy, energy_above_phases(energy, mixture), forces)
+
+
+def _asked(name: str, structure: Structure) -> tuple[float, NDArray[Any]]:
+    """Return the energy of a crystal by a potential, corrections included (eV/atom), and the forces (eV/Å)."""
+    from genmat.models.calculation import calculate
+    from genmat.models.potentials import get_potential
+
+    (found,) = calculate([structure], model=potential_model(name))
+    return (found.energy + get_potential(name).correction(structure)) / len(structure), found.forces
 
 
 def _phase_structure(work: Work, identifier: str) -> tuple[str, Structure]:
@@ -105,11 +112,7 @@ _ENERGIES: dict[tuple[str, str], float] = {}
 
 def _phase_energy(potential: str, identifier: str, structure: Structure) -> float:
     """Return the energy of a phase by a potential, eV/atom."""
-    from genmat.models.calculation import calculate
-    from genmat.models.potentials import get_potential
-
     key = (potential, identifier)
     if key not in _ENERGIES:
-        (found,) = calculate([structure], model=potential_model(potential))
-        _ENERGIES[key] = (found.energy + get_potential(potential).correction(structure)) / len(structure)
+        _ENERGIES[key], _ = _asked(potential, structure)
     return _ENERGIES[key]

@@ -14,7 +14,6 @@ from genmat.campaign.computed import ANSWERS, ComputedProperty
 from genmat.campaign.schema import PhononGate
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, PropertyDocument, VerdictRecord, utc_now
-from genmat.errors import GenmatError
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.settings import Settings
 from workflows.chunk import (
@@ -30,8 +29,8 @@ from workflows.chunk import (
 from workflows.computation import PROPERTY, run_folder
 from workflows.identity import activity_id as make_activity_id
 from workflows.identity import property_id
-from workflows.validate import SECONDS_PER_HOUR, campaign_engine
-from workflows.validation import core_hours_left, failure_of
+from workflows.validate import SECONDS_PER_HOUR, asked_of, campaign_engine
+from workflows.validation import core_hours_left, failure_of, planned_core_hours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -62,10 +61,7 @@ class PropertyMaker(Maker):
 def property_job(activity_id: str) -> dict[str, Any]:
     """Compute the property of an activity; a failure is a count with its reason, never an exception."""
     with attempt(activity_id) as work:
-        asked = work.campaign.validation
-        if asked is None:
-            msg = f"campaign {work.campaign.name!r} asks for no validation"
-            raise GenmatError(msg)
+        asked = asked_of(work)
         (structure_id,) = work.activity.used
         measured = measure(
             work.store,
@@ -161,10 +157,11 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
     selection = make_activity_id(campaign=campaign.name, round_number=state.round, stage=SELECT_PROPERTIES, used=used)
     if store.provenance.get(selection) is not None:
         return
+    here = {"campaign": campaign.name, "round": state.round}
     engine = campaign_engine(asked)
     left = core_hours_left(store, campaign.name, asked, before=state.round)
     if left is not None:
-        left -= _planned_core_hours(store, campaign.name, state.round, stage=SELECT)
+        left -= planned_core_hours(store, {**here, "stage": SELECT})
     expected, planned = 0.0, []
     passed_over: dict[str, list[str]] = {}
     for candidate, structure_id in confirmed.items():
@@ -196,7 +193,7 @@ def open_properties(store: Store, campaign: Campaign, asked: Validation, state: 
         "passed_over": {candidate: "; ".join(reasons) for candidate, reasons in passed_over.items()},
         # Of a selection before a validation was retried, what it paid for is no cost once more.
         "expected_core_hours": expected
-        - _planned_core_hours(store, campaign.name, state.round, stage=SELECT_PROPERTIES, besides=selection),
+        - planned_core_hours(store, {**here, "stage": SELECT_PROPERTIES, "_id": {"$ne": selection}}),
     }
     # Written last: a selection that is there is complete.
     store.provenance.insert_if_absent(
@@ -225,13 +222,6 @@ def _confirmed(store: Store, name: str, round_number: int) -> dict[str, str]:
         if verdict is not None:
             found.append((candidate.rank or 0, candidate.id, str(verdict.values["structure_id"])))
     return {identifier: structure_id for _, identifier, structure_id in sorted(found)}
-
-
-def _planned_core_hours(store: Store, name: str, round_number: int, *, stage: str, besides: str = "") -> float:
-    """Return what the selections of a round expect to cost, core hours."""
-    found = store.provenance.find({"campaign": name, "round": round_number, "stage": stage})
-    costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in found if entry.id != besides]
-    return float(sum(costs))
 
 
 def close_properties(store: Store, campaign: Campaign, asked: Validation, state: RoundState) -> None:

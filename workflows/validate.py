@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from genmat.campaign.schema import Validation
     from genmat.database.store import Store
     from genmat.validation.engine import Engine
-    from workflows.chunk import Chunk
+    from workflows.chunk import Chunk, Work
 
 SECONDS_PER_HOUR = 3600.0
 
@@ -60,14 +60,25 @@ def campaign_engine(validation: Validation) -> Engine:
     return get_engine(validation.engine)
 
 
+def asked_of(work: Work) -> Validation:
+    """Return what the campaign of a job asks an engine for.
+
+    Raises
+    ------
+    GenmatError
+        If it asks for nothing.
+    """
+    if work.campaign.validation is None:
+        msg = f"campaign {work.campaign.name!r} asks for no validation"
+        raise GenmatError(msg)
+    return work.campaign.validation
+
+
 @job(name="validate")
 def validate_job(activity_id: str) -> dict[str, Any]:
     """Compute the crystal of an activity; a failure is a count with its reason, never an exception."""
     with attempt(activity_id) as work:
-        asked = work.campaign.validation
-        if asked is None:
-            msg = f"campaign {work.campaign.name!r} asks for no validation"
-            raise GenmatError(msg)
+        asked = asked_of(work)
         engine = campaign_engine(asked)
         (source,) = work.activity.used
         if work.activity.stage == COMPETE:

@@ -145,10 +145,15 @@ def core_hours_left(store: Store, name: str, asked: Validation, *, before: int) 
     limits = [] if asked.max_core_hours is None else [asked.max_core_hours]
     if asked.max_core_hours_total is not None:
         stages = {"$in": [SELECT, SELECT_PROPERTIES]}
-        earlier = store.provenance.find({"campaign": name, "stage": stages, "round": {"$lt": before}})
-        costs: list[Any] = [activity.parameters["expected_core_hours"] for activity in earlier]
-        limits.append(max(0.0, asked.max_core_hours_total - sum(costs)))
+        earlier = {"campaign": name, "stage": stages, "round": {"$lt": before}}
+        limits.append(max(0.0, asked.max_core_hours_total - planned_core_hours(store, earlier)))
     return min(limits, default=None)
+
+
+def planned_core_hours(store: Store, criteria: dict[str, Any]) -> float:
+    """Return what some selections expect to cost, core hours."""
+    costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in store.provenance.find(criteria)]
+    return float(sum(costs))
 
 
 def residuals(store: Store, name: str, *, before: int) -> list[tuple[float, EnergyScale]]:

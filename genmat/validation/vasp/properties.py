@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from genmat.campaign.computed import ComputedProperty
+from genmat.errors import InputError
 from genmat.screening.phonons import supercell_of
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Measurement, Outcome
 from genmat.validation.restart import earlier_attempts
@@ -102,11 +103,12 @@ class VaspProperty:
             return Measurement(ended.failure, ended.detail, wall_seconds=ended.wall_seconds, cores=ended.cores)
         try:
             values = json.loads((folder / "values.json").read_text(encoding="utf-8"))
+            return Measurement(None, values=values, wall_seconds=ended.seconds, cores=cores_of(folder))
         except (OSError, ValueError):
-            return Measurement(Failure.NO_OUTPUT, "the flow ended without its values", wall_seconds=ended.seconds)
-        if not values or not all(map(math.isfinite, values.values())):
-            return Measurement(Failure.NO_OUTPUT, f"the flow ended with {values}", wall_seconds=ended.seconds)
-        return Measurement(None, values=values, wall_seconds=ended.seconds, cores=cores_of(folder))
+            detail = "the flow ended without its values"
+        except InputError as err:
+            detail = str(err)
+        return Measurement(Failure.NO_OUTPUT, detail, wall_seconds=ended.seconds, cores=cores_of(folder))
 
     def _supercell(self, structure: Structure) -> int:
         return len(structure) * math.prod(supercell_of(structure, min_length=SUPERCELL_LENGTH))
