@@ -149,9 +149,11 @@ _rival: list[object] = []
 def _load_rival(device: str) -> None:
     import torch
     from chgnet.model.dynamics import StructOptimizer
+    from threadpoolctl import threadpool_limits
 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    threadpool_limits(1)  # else OpenBLAS, for the matrix exponentials of ASE's cell filter, spins on the other cores
     _rival.append(StructOptimizer(use_device=device))
 
 
