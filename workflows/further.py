@@ -1,4 +1,4 @@
-"""Opt-in tests of what is on target: elasticity, phonons, molecular dynamics, thermal expansion; one Maker each.
+"""Opt-in tests of what is on target, one Maker each: equation of state, elasticity, phonons, dynamics, expansion.
 
 :mod:`workflows.committee` is a further one.
 """
@@ -43,6 +43,8 @@ UNITS = {
     "committee_energy_spread": "eV/atom",
     "committee_energy_above_hull_spread": "eV/atom",
     "committee_force_spread": "eV/Å",
+    "bulk_modulus_eos": "GPa",
+    "bulk_modulus_pressure_derivative_eos": "1",
     "bulk_modulus_vrh": "GPa",
     "shear_modulus_vrh": "GPa",
     "smallest_elastic_eigenvalue": "GPa",
@@ -63,6 +65,20 @@ class Judged:
 
     verdict: Verdict
     properties: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class EquationOfStateMaker(Maker):
+    """Equation of state of the candidates of one chunk that are on target.
+
+    1. ``equation_of_state``: energies at seven volumes, ions relaxed; writes the bulk modulus and its derivative.
+    """
+
+    name: str = "equation_of_state"
+
+    def make(self, activity_id: str, before: Any = None) -> Job:
+        """Return the job of a chunk; ``before`` is only waited for."""
+        return equation_of_state_job(activity_id, before)
 
 
 @dataclass
@@ -121,6 +137,15 @@ class ThermalExpansionMaker(Maker):
         return thermal_expansion_job(activity_id, before)
 
 
+@job(name="equation_of_state")
+def equation_of_state_job(activity_id: str, before: Any = None) -> dict[str, Any]:
+    """Compute the equation of state of a chunk's candidates."""
+    del before
+    return judge_chunk(
+        activity_id, "equation_of_state", partial(_after_tight_relaxation, "equation_of_state", judge_equation_of_state)
+    )
+
+
 @job(name="elastic")
 def elastic_job(activity_id: str, before: Any = None) -> dict[str, Any]:
     """Judge the mechanical stability of a chunk's candidates."""
@@ -153,20 +178,40 @@ def thermal_expansion_job(activity_id: str, before: Any = None) -> dict[str, Any
     )
 
 
+def judge_equation_of_state(structure: Structure, model: ModelInterface, settings: Any) -> Judged:
+    """Return the bulk modulus of a crystal and its pressure derivative, ions relaxed at each volume."""
+    from genmat.models.calculation import calculate
+    from genmat.screening.equation_of_state import FitFailure, fit_birch_murnaghan, scaled_structures
+    from genmat.screening.verdict import Reason, Stage, Verdict
+
+    stage = Stage.EQUATION_OF_STATE
+    cells = _relaxed_ions(scaled_structures(structure), model, fmax=settings.fmax)
+    if isinstance(cells, str):
+        return Judged(Verdict.reject(stage, Reason.PROPERTY_FAILED, cells))
+    energies = [cell.energy for cell in calculate(cells, model=model)]
+    found = fit_birch_murnaghan([cell.volume for cell in cells], energies)
+    if isinstance(found, FitFailure):
+        return Judged(Verdict.reject(stage, Reason.PROPERTY_FAILED, found.reason))
+    values = {
+        "bulk_modulus_eos": found.bulk_modulus,
+        "bulk_modulus_pressure_derivative_eos": found.pressure_derivative,
+    }
+    detail = f"bulk modulus {found.bulk_modulus:.0f} GPa, its pressure derivative {found.pressure_derivative:.1f}"
+    return Judged(Verdict.accept(stage, detail, **values), values)
+
+
 def judge_elastic(structure: Structure, model: ModelInterface, settings: Any) -> Judged:
     """Return the moduli of a crystal, and whether no strain lowers its energy."""
     import numpy as np
 
-    from genmat.models.calculation import calculate, relax_ions
+    from genmat.models.calculation import calculate
     from genmat.screening.elasticity import fit_elasticity, strained_structures
     from genmat.screening.verdict import Reason, Stage, Verdict
 
-    cells = relax_ions(strained_structures(structure), model=model, fmax=settings.fmax)
-    converged = [cell for cell in cells if cell is not None]
-    if len(converged) < len(cells):
-        detail = f"ions of {len(cells) - len(converged)} of {len(cells)} strained cells did not converge"
-        return Judged(Verdict.reject(Stage.ELASTIC, Reason.PROPERTY_FAILED, detail))
-    found = fit_elasticity(np.array([cell.stress for cell in calculate(converged, model=model)]))
+    cells = _relaxed_ions(strained_structures(structure), model, fmax=settings.fmax)
+    if isinstance(cells, str):
+        return Judged(Verdict.reject(Stage.ELASTIC, Reason.PROPERTY_FAILED, cells))
+    found = fit_elasticity(np.array([cell.stress for cell in calculate(cells, model=model)]))
     values = {
         "bulk_modulus_vrh": found.bulk_modulus,
         "shear_modulus_vrh": found.shear_modulus,
@@ -232,20 +277,18 @@ def judge_motion(structure: Structure, model: ModelInterface, settings: Any) -> 
 
 def judge_expansion(structure: Structure, model: ModelInterface, settings: Any) -> Judged:
     """Return the thermal expansion of a crystal."""
-    from genmat.models.calculation import calculate, relax_ions
+    from genmat.models.calculation import calculate
     from genmat.screening.equation_of_state import FitFailure, scaled_structures
     from genmat.screening.phonons import QHA_SCALES, thermal_expansion
     from genmat.screening.verdict import Reason, Stage, Verdict
 
     stage = Stage.THERMAL_EXPANSION
-    cells = relax_ions(scaled_structures(structure, scales=QHA_SCALES), model=model, fmax=FMAX)
-    converged = [cell for cell in cells if cell is not None]
-    if len(converged) < len(cells):
-        detail = f"ions of {len(cells) - len(converged)} of {len(cells)} volumes did not converge"
-        return Judged(Verdict.reject(stage, Reason.PROPERTY_FAILED, detail))
+    cells = _relaxed_ions(scaled_structures(structure, scales=QHA_SCALES), model, fmax=FMAX)
+    if isinstance(cells, str):
+        return Judged(Verdict.reject(stage, Reason.PROPERTY_FAILED, cells))
     found = thermal_expansion(
-        converged,
-        [cell.energy for cell in calculate(converged, model=model)],
+        cells,
+        [cell.energy for cell in calculate(cells, model=model)],
         forces=_forces(model),
         min_length=settings.min_length,
         temperature=settings.temperature,
@@ -255,6 +298,16 @@ def judge_expansion(structure: Structure, model: ModelInterface, settings: Any) 
     values = {"thermal_expansion_qha": found}
     detail = f"thermal expansion {found:.3g} 1/K at {settings.temperature:g} K"
     return Judged(Verdict.accept(stage, detail, **values), values)
+
+
+def _relaxed_ions(cells: list[Structure], model: ModelInterface, *, fmax: float) -> list[Structure] | str:
+    """Return the cells with their ions relaxed, or in one line how many did not converge."""
+    from genmat.models.calculation import relax_ions
+
+    converged = [cell for cell in relax_ions(cells, model=model, fmax=fmax) if cell is not None]
+    if len(converged) < len(cells):
+        return f"ions of {len(cells) - len(converged)} of {len(cells)} strained cells did not converge"
+    return converged
 
 
 def _forces(model: ModelInterface) -> Callable[[Any], list[Any]]:

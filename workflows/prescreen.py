@@ -16,7 +16,13 @@ from genmat.database.documents import PropertyDocument
 from workflows.calibration import hull_calibration
 from workflows.chunk import ASSESS, RELAX, attempt
 from workflows.committee import CommitteeMaker
-from workflows.further import ElasticMaker, MolecularDynamicsMaker, PhononMaker, ThermalExpansionMaker
+from workflows.further import (
+    ElasticMaker,
+    EquationOfStateMaker,
+    MolecularDynamicsMaker,
+    PhononMaker,
+    ThermalExpansionMaker,
+)
 from workflows.identity import property_id, relaxed_structure_id
 from workflows.session import potential_pool
 from workflows.static import StaticMaker, worth_relaxing
@@ -73,6 +79,7 @@ class PrescreenMaker(Maker):
     name: str = "prescreen"
     static_maker: StaticMaker = field(default_factory=StaticMaker)
     committee_maker: CommitteeMaker = field(default_factory=CommitteeMaker)
+    equation_of_state_maker: EquationOfStateMaker = field(default_factory=EquationOfStateMaker)
     elastic_maker: ElasticMaker = field(default_factory=ElasticMaker)
     phonon_maker: PhononMaker = field(default_factory=PhononMaker)
     molecular_dynamics_maker: MolecularDynamicsMaker = field(default_factory=MolecularDynamicsMaker)
@@ -282,9 +289,13 @@ def assess_job(activity_id: str, relaxed: dict[str, Any]) -> dict[str, Any]:
     del relaxed
     with attempt(activity_id) as work:
         snapshot = work.snapshot()
-        scale = potential_pool(work.campaign.screen.potential).potential.scale
+        potential = potential_pool(work.campaign.screen.potential).potential
         calibration = hull_calibration(
-            work.store, work.campaign.name, before=work.activity.round, scale=scale, hull=work.campaign.screen.hull
+            work.store,
+            work.campaign.name,
+            before=work.activity.round,
+            potential=potential,
+            hull=work.campaign.screen.hull,
         )
         todo = [c for c in _without_verdict(work, Stage.TARGET) if c.relaxed_structure_id is not None]
         for candidate in todo:

@@ -11,7 +11,7 @@ from jobflow.core.maker import Maker
 
 from genmat.campaign import PROPERTY_KINDS
 from genmat.campaign.computed import ANSWERS, ComputedProperty
-from genmat.campaign.schema import PhononGate
+from genmat.campaign.screen import PhononGate
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, PropertyDocument, VerdictRecord, utc_now
 from genmat.screening.verdict import Reason, Stage, Verdict

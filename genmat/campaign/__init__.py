@@ -6,7 +6,8 @@
 
 from genmat.campaign.chemistry import Chemistry
 from genmat.campaign.properties import PROPERTY_KINDS, Direction, PropertyName, PropertyTarget, Violation
-from genmat.campaign.schema import Budget, Campaign, Gates, Generate, Learn, Relax, Resources, Screen, json_schema
+from genmat.campaign.schema import Budget, Campaign, Generate, Learn, Resources, json_schema
+from genmat.campaign.screen import Gates, Relax, Screen
 from genmat.campaign.symmetry import CrystalSystem, Symmetry
 from genmat.campaign.target import Target
 

@@ -108,6 +108,7 @@ STEPS = (
     ("still new after relaxation", Stage.NOVELTY_RELAXED),
     ("on target", Stage.TARGET),
     ("undisputed by potentials", Stage.COMMITTEE),
+    ("has an equation of state", Stage.EQUATION_OF_STATE),
     ("mechanically stable", Stage.ELASTIC),
     ("dynamically stable", Stage.PHONON),
     ("keeps its structure", Stage.MOLECULAR_DYNAMICS),

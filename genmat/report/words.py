@@ -60,6 +60,7 @@ STAGE_TITLES = {
     Stage.NOVELTY_RELAXED: "New after relaxation",
     Stage.TARGET: "On target",
     Stage.COMMITTEE: "Undisputed",
+    Stage.EQUATION_OF_STATE: "Equation of state",
     Stage.ELASTIC: "Mechanically stable",
     Stage.PHONON: "Dynamically stable",
     Stage.MOLECULAR_DYNAMICS: "Keeps its structure",

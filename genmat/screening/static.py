@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core.composition import Composition
 
-    from genmat.campaign.schema import StaticGates
+    from genmat.campaign.screen import StaticGates
     from genmat.energy import EnergyScale
     from genmat.reference.hull import Hull
 

@@ -13,7 +13,7 @@ from genmat.screening.verdict import Reason, Stage, Verdict
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure
 
-    from genmat.campaign.schema import Gates
+    from genmat.campaign.screen import Gates
 
 __all__ = ["MIN_DISTANCE", "Contact", "check_validity", "closest_contact", "covalent_radius"]
 

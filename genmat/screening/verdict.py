@@ -24,6 +24,7 @@ class Stage(StrEnum):
     NOVELTY_RELAXED = "novelty_relaxed"
     TARGET = "target"
     COMMITTEE = "committee"
+    EQUATION_OF_STATE = "equation_of_state"
     ELASTIC = "elastic"
     PHONON = "phonon"
     MOLECULAR_DYNAMICS = "molecular_dynamics"
@@ -44,6 +45,7 @@ class Stage(StrEnum):
         return self in {
             Stage.STATIC,
             Stage.COMMITTEE,
+            Stage.EQUATION_OF_STATE,
             Stage.ELASTIC,
             Stage.PHONON,
             Stage.MOLECULAR_DYNAMICS,

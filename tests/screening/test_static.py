@@ -7,7 +7,7 @@ import math
 import pytest
 from pymatgen.core.composition import Composition
 
-from genmat.campaign.schema import StaticGates
+from genmat.campaign.screen import StaticGates
 from genmat.energy import EnergyScale
 from genmat.errors import EnergyScaleError
 from genmat.ids import stable_id

@@ -9,7 +9,7 @@ from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 
 from genmat.campaign.base import NumberRange
-from genmat.campaign.schema import Gates
+from genmat.campaign.screen import Gates
 from genmat.screening.validity import MIN_DISTANCE, check_validity, closest_contact, covalent_radius
 from genmat.screening.verdict import Reason, Stage
 
