@@ -39,7 +39,7 @@ def tiny_mace() -> bytes:
             atomic_numbers=list(ELEMENTS),
             correlation=2,
             gate=torch.nn.functional.silu,
-            atomic_inter_scale=0.5,
+            atomic_inter_scale=50.0,  # forces of 0.1 eV/Å and more, as a trained one gives
             atomic_inter_shift=0.1,
         ).double()
         file = io.BytesIO()
