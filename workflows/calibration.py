@@ -1,23 +1,27 @@
-"""Which calibration the distances to the hull of a round get."""
+"""What first principles said about a potential so far, and the calibration that the next round gets from it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from genmat.energy import EnergyScale
 from genmat.screening.verdict import Stage
 from genmat.validation.selection import Why
-from workflows.chunk import SELECT
+from genmat.validation.summary import Deviation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from genmat.database.documents import CandidateDocument
     from genmat.database.store import Store
-    from genmat.energy import EnergyScale
+    from genmat.models.potentials import Potential
     from genmat.screening.uncertainty import Calibration, Residual
 
 
 def hull_calibration(
-    store: Store, campaign: str, *, before: int, scale: EnergyScale, hull: str
+    store: Store, campaign: str, *, before: int, potential: Potential, hull: str
 ) -> tuple[Calibration | None, bool]:
-    """Return the calibration of a round, and whether it holds for generated crystals.
+    """Return the calibration of the distances to the hull of a round, and whether it holds for generated crystals.
 
     Parameters
     ----------
@@ -27,10 +31,11 @@ def hull_calibration(
         Name of the campaign.
     before
         The round: audits of earlier ones count, which are complete, so that verdicts do not depend on when they fall.
-    scale
-        Scale of the potential that screens.
+    potential
+        What screens.
     hull
-        Which hull the campaign judges by.
+        Which hull the campaign judges by. Distances to that of the labels are calibrated by what lies on their scale
+        alone: those of any other engine are to another hull.
 
     Returns
     -------
@@ -38,33 +43,73 @@ def hull_calibration(
         What the campaign's audit gives, once it is large enough; until then the shipped calibration, if there is one on
         the scale for that hull, which holds for crystals of the Materials Project only.
     """
+    from genmat.screening.stability import HullName
     from genmat.screening.uncertainty import audited_calibration, shipped_calibration
 
-    audited = audited_calibration(audited_residuals(store, campaign, before=before), scale=scale, campaign=campaign)
-    return (audited, True) if audited is not None else (shipped_calibration(scale, hull=hull), False)
+    labels = potential.label_scale if hull == HullName.DFT else None
+    found = audited_residuals(store, campaign, before=before, labels=labels)
+    audited = audited_calibration(found, scale=potential.scale, campaign=campaign)
+    return (audited, True) if audited is not None else (shipped_calibration(potential.scale, hull=hull), False)
 
 
-def audited_residuals(store: Store, campaign: str, *, before: int) -> list[Residual]:
+def audited_residuals(store: Store, campaign: str, *, before: int, labels: EnergyScale | None = None) -> list[Residual]:
     """Return what first principles said about the audit slices of the rounds before one, by candidate id.
 
-    Only candidates that were drawn at random count: those chosen for their rank are better than the rest.
+    Only candidates that were drawn at random count: those chosen for their rank are better than the rest. All lie on
+    one scale: ``labels``, or else that of the latest audit, for the settings of an engine may have changed since.
     """
     from pymatgen.core.composition import Composition
 
     from genmat.screening.uncertainty import Residual
 
-    criteria = {"campaign": campaign, "stage": SELECT, "round": {"$lt": before}}
-    chosen: dict[str, Any] = {}
-    for activity in store.provenance.find(criteria):
-        selected: Any = activity.parameters.get("chosen", {})
-        chosen |= {key: why for key, why in selected.items() if why == Why.AUDIT}
-    candidates = store.candidates.get_many(sorted(chosen))
-    found = []
-    for key in sorted(candidates):
-        candidate = candidates[key]
-        verdict = next((v for v in candidate.verdicts if v.stage == Stage.VALIDATE), None)
-        label = None if verdict is None else verdict.values.get("energy_above_hull")
-        if isinstance(label, float) and candidate.energy_above_hull is not None:
-            composition = Composition(str(candidate.formula_pretty))
-            found.append(Residual(composition, candidate.energy_above_hull, label))
-    return found
+    judged = sorted(
+        (
+            (candidate, float(values["energy_above_hull"]), scale)
+            for candidate, values, scale in _judged(store, campaign, before=before)
+            if values["chosen_as"] == Why.AUDIT and candidate.energy_above_hull is not None
+        ),
+        key=lambda item: (item[0].round, item[0].id),
+    )
+    if labels is None and judged:
+        labels = judged[-1][2]
+    return [
+        Residual(Composition(str(candidate.formula_pretty)), float(candidate.energy_above_hull or 0.0), above)
+        for candidate, above, scale in sorted(judged, key=lambda item: item[0].id)
+        if scale == labels
+    ]
+
+
+def residuals(store: Store, campaign: str, *, before: int) -> list[tuple[float, EnergyScale]]:
+    """Return the distances of a campaign's earlier rounds minus the potential's, eV/atom, with the engine's scale."""
+    name = "energy_above_hull_residual"
+    judged = _judged(store, campaign, before=before)
+    return [(float(values[name]), scale) for _, values, scale in judged if name in values]
+
+
+def _judged(
+    store: Store, campaign: str, *, before: int
+) -> Iterator[tuple[CandidateDocument, Mapping[str, Any], EnergyScale]]:
+    """Yield the candidates of earlier rounds with a distance by an engine, the values of it, and its scale."""
+    criteria = {"campaign": campaign, "round": {"$lt": before}, "verdicts.stage": Stage.VALIDATE.value}
+    for candidate in store.candidates.iterate(criteria):
+        values = _values(candidate)
+        if "energy_above_hull" not in values:
+            continue
+        wanted = {"structure_id": values["structure_id"], "name": "energy_above_hull"}
+        scales = [stored.energy_scale for stored in store.properties.find(wanted) if stored.energy_scale is not None]
+        for scale in scales[:1]:
+            yield candidate, values, EnergyScale.from_dict(scale)
+
+
+def geometry_deviations(store: Store, potential: str) -> list[Deviation]:
+    """Return how engines changed what a potential relaxed, in all campaigns of the database; whole rounds only."""
+    names = [entry.id for entry in store.campaigns.find({"config.screen.potential": potential})]
+    criteria = {"campaign": {"$in": names}, "verdicts.stage": Stage.VALIDATE.value}
+    return [
+        Deviation.from_values(candidate.elements, _values(candidate))
+        for candidate in store.candidates.iterate(criteria)
+    ]
+
+
+def _values(candidate: CandidateDocument) -> Mapping[str, Any]:
+    return next(verdict for verdict in candidate.verdicts if verdict.stage == Stage.VALIDATE).values

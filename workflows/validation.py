@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, VerdictRecord, utc_now
-from genmat.energy import EnergyScale
 from genmat.errors import EngineError, GenmatError
 from genmat.screening.ssun import Audit, engine_ssun
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate, geometry_bounds
 from genmat.validation.selection import Option, Selection, Why, select
-from genmat.validation.summary import Deviation
+from workflows.calibration import geometry_deviations, residuals
 from workflows.chunk import (
     COMPETE,
     COUNTED,
@@ -154,32 +153,6 @@ def planned_core_hours(store: Store, criteria: dict[str, Any]) -> float:
     """Return what some selections expect to cost, core hours."""
     costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in store.provenance.find(criteria)]
     return float(sum(costs))
-
-
-def residuals(store: Store, name: str, *, before: int) -> list[tuple[float, EnergyScale]]:
-    """Return the distances of a campaign's earlier rounds minus the potential's, eV/atom, with the engine's scale."""
-    found = []
-    criteria = {"campaign": name, "round": {"$lt": before}, "verdicts.stage": Stage.VALIDATE.value}
-    for candidate in store.candidates.iterate(criteria):
-        values = next(v for v in candidate.verdicts if v.stage == Stage.VALIDATE).values
-        if "energy_above_hull_residual" not in values:
-            continue
-        wanted = {"structure_id": values["structure_id"], "name": "energy_above_hull"}
-        scales = [stored.energy_scale for stored in store.properties.find(wanted) if stored.energy_scale is not None]
-        found += [(float(values["energy_above_hull_residual"]), EnergyScale.from_dict(scale)) for scale in scales[:1]]
-    return found
-
-
-def geometry_deviations(store: Store, potential: str) -> list[Deviation]:
-    """Return how engines changed what a potential relaxed, in all campaigns of the database; whole rounds only."""
-    names = [entry.id for entry in store.campaigns.find({"config.screen.potential": potential})]
-    criteria = {"campaign": {"$in": names}, "verdicts.stage": Stage.VALIDATE.value}
-    return [
-        Deviation.from_values(
-            candidate.elements, next(v for v in candidate.verdicts if v.stage == Stage.VALIDATE).values
-        )
-        for candidate in store.candidates.iterate(criteria)
-    ]
 
 
 def engine_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:
