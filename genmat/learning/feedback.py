@@ -61,6 +61,7 @@ UNINFORMATIVE = frozenset(
         Reason.UNSUPPORTED_ELEMENT,
         Reason.MISSING_REFERENCE,
         Reason.PROPERTY_FAILED,
+        Reason.VALIDATION_FAILED,
         Reason.JOB_FAILED,
     }
 )

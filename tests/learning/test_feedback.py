@@ -85,6 +85,12 @@ def test_nothing_is_learnt_from_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize("reason", [Reason.VALIDATION_FAILED, Reason.PROPERTY_FAILED, Reason.JOB_FAILED])
+def test_a_calculation_that_failed_is_not_blamed_on_the_elements(reason: Reason) -> None:
+    failed = [outcome("Fe-Cl", energy=0.0, reason=reason)] * 3
+    assert learnt([*campaign(), *failed]) == learnt(campaign())
+
+
 def test_credit_falls_smoothly_with_the_energy_above_the_hull() -> None:
     energies = (-0.05, 0.0, 0.08, 0.1, 0.3)
     found = [credit(outcome(energy=energy), hull_tolerance=0.08) for energy in energies]
