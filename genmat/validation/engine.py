@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from genmat.energy import EnergyScale
 
 SECONDS_PER_HOUR = 3600.0
+MAX_KPOINTS = 20_000
+"""k-points of the largest mesh, before symmetry: only cells that are no crystal ask for more."""
 
 
 class Failure(StrEnum):
@@ -249,3 +251,11 @@ class Engine(Protocol):
 
     def run(self, structure: Structure, *, folder: Path, max_seconds: float) -> Outcome:
         """Relax a crystal and return the outcome; files stay in ``folder``."""
+
+
+def absurd_mesh(structure: Structure, n_kpoints: int) -> str | None:
+    """Return why a crystal with a mesh of so many k-points, before symmetry, is not computed, or ``None``."""
+    if n_kpoints <= MAX_KPOINTS:
+        return None
+    lengths = " x ".join(f"{length:.3g}" for length in structure.lattice.abc)
+    return f"a cell of {lengths} Å asks for {n_kpoints} k-points, at most {MAX_KPOINTS} are computed"

@@ -91,13 +91,22 @@ def test_too_few_steps_are_not_converged(gpaw, tmp_path):
 
 
 @pytest.mark.dft
-def test_element_without_paw_data_and_large_cell_are_refused_before_anything_runs(gpaw, tmp_path):
+def test_element_without_paw_data_large_cell_and_absurd_mesh_are_refused_before_anything_runs(gpaw, tmp_path):
     plutonium = crystal("Fm-3m", 4.64, ["Pu"], [[0, 0, 0]])
     assert gpaw.refusal(plutonium) == "gpaw has no PAW data of Pu"
     assert gpaw.run(plutonium, folder=tmp_path, max_seconds=1.0).failure is Failure.UNSUPPORTED_ELEMENT
     large = rocksalt() * (5, 5, 4)
     assert gpaw.refusal(large) == "200 atoms in the cell, at most 24 are computed by gpaw"
     assert gpaw.run(large, folder=tmp_path, max_seconds=1.0).failure is Failure.TOO_COSTLY
+    for edge, number in ((0.5, 44**3), (0.01, 2200**3)):
+        tiny = crystal("Pm-3m", edge, ["H"], [[0, 0, 0]])
+        sides = " x ".join([f"{edge:g}"] * 3)
+        expected = f"a cell of {sides} Å asks for {number} k-points, at most 20000 are computed"
+        assert gpaw.refusal(tiny) == expected
+        outcome = gpaw.run(tiny, folder=tmp_path, max_seconds=1.0)
+        assert (outcome.failure, outcome.detail) == (Failure.TOO_COSTLY, expected)
+        assert gpaw.estimate(tiny) > 0  # without a list of them
+    assert gpaw.refusal(crystal("Fd-3m", 3.567, ["C"], [[0, 0, 0]])) is None
 
 
 def test_outcome_cut_at_every_twentieth_is_never_converged(tmp_path):

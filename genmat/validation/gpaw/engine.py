@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError
 from genmat.ids import stable_id
 from genmat.validation.chemistry import hubbard_metals, initial_moments
-from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Frame, Outcome
+from genmat.validation.engine import MAX_KPOINTS, SECONDS_PER_HOUR, Failure, Frame, Outcome, absurd_mesh
 from genmat.validation.process import is_full, last_line, run_group
 from genmat.validation.symmetry import symmetrized
 
@@ -149,13 +150,19 @@ class Gpaw:
 
     def refusal(self, structure: Structure) -> str | None:
         """Return why a crystal is not computed."""
+        found = self._refusal(structure)
+        return None if found is None else found[1]
+
+    def _refusal(self, structure: Structure) -> tuple[Failure, str] | None:
         known = self._describe()["valence"]
         missing = sorted({site.specie.symbol for site in structure} - set(known))
         if missing:
-            return f"gpaw has no PAW data of {', '.join(missing)}"
+            return Failure.UNSUPPORTED_ELEMENT, f"gpaw has no PAW data of {', '.join(missing)}"
         if len(structure) > self.max_atoms:
-            return f"{len(structure)} atoms in the cell, at most {self.max_atoms} are computed by gpaw"
-        return None
+            detail = f"{len(structure)} atoms in the cell, at most {self.max_atoms} are computed by gpaw"
+            return Failure.TOO_COSTLY, detail
+        absurd = absurd_mesh(structure, math.prod(_mesh(structure, self.settings.static_density)))
+        return None if absurd is None else (Failure.TOO_COSTLY, absurd)
 
     def estimate(self, structure: Structure) -> float:
         """Return the expected core hours of relaxation and static calculation."""
@@ -181,9 +188,8 @@ class Gpaw:
 
     def run(self, structure: Structure, *, folder: Path, max_seconds: float) -> Outcome:
         """Relax a crystal in a process of its own."""
-        if (refusal := self.refusal(structure)) is not None:
-            kind = Failure.TOO_COSTLY if len(structure) > self.max_atoms else Failure.UNSUPPORTED_ELEMENT
-            return Outcome(kind, refusal)
+        if (refusal := self._refusal(structure)) is not None:
+            return Outcome(*refusal)
         job = self._job(structure)
         target = folder / "outcome.json"
         try:
@@ -314,21 +320,25 @@ def _major(version: str) -> str:
 
 def _plane_waves(volume: float, ecut: float) -> float:
     """Return the number of plane waves in a cell, V (2 m E / ħ²)^(3/2) / 6π²."""
-    from math import pi
-
     kinetic = 3.809982  # ħ²/2m, eV Å^2
-    return float(volume * (ecut / kinetic) ** 1.5 / (6 * pi**2))
+    return float(volume * (ecut / kinetic) ** 1.5 / (6 * math.pi**2))
+
+
+def _mesh(structure: Structure, density: float) -> tuple[int, ...]:
+    """Return the k-points along each axis, before symmetry."""
+    return tuple(max(1, math.ceil(length * density)) for length in structure.lattice.reciprocal_lattice.abc)
 
 
 def _irreducible_kpoints(structure: Structure, density: float) -> int:
     import numpy as np
     import spglib
 
-    lengths = np.linalg.norm(structure.lattice.reciprocal_lattice.matrix, axis=1)
-    mesh = np.maximum(1, np.ceil(lengths * density).astype(int))
+    mesh = _mesh(structure, density)
+    if (n_kpoints := math.prod(mesh)) > MAX_KPOINTS:
+        return n_kpoints  # refused: nobody waits for its symmetry
     numbers = [site.specie.Z for site in structure]
     cell = (structure.lattice.matrix.tolist(), structure.frac_coords.tolist(), numbers)
     found = spglib.get_ir_reciprocal_mesh(mesh, cell, is_shift=[0, 0, 0], symprec=0.01)
     if found is None:
-        return int(np.prod(mesh) // 2 + 1)
+        return n_kpoints // 2 + 1
     return len(np.unique(found[0]))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from genmat.campaign.computed import OFFERED
 from genmat.energy import EnergyScale
 from genmat.errors import EngineError, InputError, did_you_mean
-from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome
+from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome, absurd_mesh
 from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.restart import earlier_attempts
 from genmat.validation.vasp.command import check_command
@@ -41,8 +41,6 @@ VALENCE_EXPECTED = 8
 """Valence electrons an atom: the real number stands in the POTCAR, which a login node may not have."""
 SAFE_SHARE = 0.95
 """Share of the wall time after which custodian asks VASP to stop and write what it has."""
-MAX_KPOINTS = 20_000
-"""k-points of the largest mesh, before symmetry: only cells that are no crystal ask for more."""
 RECIPROCAL_DENSITY = 64
 """Of the Materials Project's mesh, k-points per Å^-3."""
 _FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
@@ -135,11 +133,8 @@ class Vasp:
         if missing := sorted({site.specie.symbol for site in structure} - known):
             detail = f"the Materials Project's {self.functional} inputs name no PAW data of {', '.join(missing)}"
             return Failure.UNSUPPORTED_ELEMENT, detail
-        if (n_kpoints := _kpoints(structure)) > MAX_KPOINTS:
-            lengths = " x ".join(f"{length:.3g}" for length in structure.lattice.abc)
-            detail = f"a cell of {lengths} Å asks for {n_kpoints} k-points, at most {MAX_KPOINTS} are computed"
-            return Failure.TOO_COSTLY, detail
-        return None
+        absurd = absurd_mesh(structure, _kpoints(structure))
+        return None if absurd is None else (Failure.TOO_COSTLY, absurd)
 
     def estimate(self, structure: Structure) -> float:
         """Return the expected core hours, an order of magnitude: cubic in the electrons."""
