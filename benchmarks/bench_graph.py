@@ -16,7 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +49,15 @@ def main() -> None:
     print(f"chgnet: {1e3 * theirs / len(structures):.2f} ms a crystal, {bonds} bonds, {angles} angles")
     print(f"genmat: {1e3 * ours / len(structures):.2f} ms a crystal, {found[0]} bonds, {found[1]} angles")
     print(f"ratio: {theirs / ours:.1f}")
+    keep(
+        "graph",
+        {
+            "crystals": len(structures),
+            "atoms": atoms,
+            "chgnet": {"seconds": theirs, "bonds": bonds, "angles": angles},
+            "genmat": {"seconds": ours, "bonds": found[0], "angles": found[1]},
+        },
+    )
 
 
 def _best(work: Callable[[], Any], repeat: int) -> tuple[float, Any]:

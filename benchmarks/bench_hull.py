@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
-from machine import describe_machine
+from machine import describe_machine, keep
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core.composition import Composition
 
@@ -133,6 +133,17 @@ def many_candidates(hull: Hull, fresh: Hull, n_candidates: int, n_pymatgen: int,
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"  largest difference {worst:.1e} eV/atom; peak memory {memory:.2f} GiB, pymatgen and the reference included"
+    )
+    keep(
+        "hull",
+        {
+            "candidates": n_candidates,
+            "chemical_systems": n_systems,
+            "genmat_seconds": {"computed": first, "computed_and_written": write, "on_disk": read, "at_hand": later},
+            "pymatgen_seconds": {"candidates": len(sample), "diagrams": building, "asking": asking},
+            "largest_difference_ev_per_atom": worst,
+            "peak_memory_gib": memory,
+        },
     )
 
 

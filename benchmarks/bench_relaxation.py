@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
-from machine import describe_machine
+from machine import describe_machine, keep
 
 from genmat.models.potentials.devices import get_device
 
@@ -80,6 +80,16 @@ def main() -> None:
         f"energy difference of the {len(both)} converged in both, meV/atom: median {np.median(difference):+.2f}, "
         f"within 5: {np.mean(np.abs(difference) < 5):.0%}, lower by more: {np.mean(difference < -5):.0%}, "
         f"higher by more: {np.mean(difference > 5):.0%}"
+    )
+    keep(
+        f"relaxation_{options.device.partition(':')[0]}",
+        {
+            "formulas": [structure.composition.reduced_formula for structure in structures],
+            "atoms": sizes,
+            "fields": ["energy_per_atom", "converged", "n_steps"],
+            "genmat": {"seconds": our_time, "processor_seconds": our_processor_time, "results": ours},
+            "rival": {"seconds": their_time, "processor_seconds": their_processor_time, "results": theirs},
+        },
     )
 
 
@@ -162,7 +172,7 @@ def _relax_rival(task: tuple[Structure, float, int]) -> Result:
     outcome = _rival[0].relax(structure, fmax=fmax, steps=steps, verbose=False)
     trajectory = outcome["trajectory"]
     n_steps = len(trajectory.energies) - 1
-    return trajectory.energies[-1] / len(structure), n_steps < steps, n_steps
+    return float(trajectory.energies[-1]) / len(structure), n_steps < steps, n_steps
 
 
 if __name__ == "__main__":

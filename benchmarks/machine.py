@@ -1,11 +1,20 @@
-"""What a benchmark ran on."""
+"""What a benchmark ran on, and where its raw numbers are kept."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genmat.interop.io import write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def describe_machine() -> str:
@@ -16,6 +25,18 @@ def describe_machine() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("genmat", "torch", "torch-sim-atomistic", "chgnet"))
     processor = models[0] if models else platform.processor()
     return f"{processor}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB; {packages}"
+
+
+def keep(name: str, numbers: Mapping[str, Any]) -> None:
+    """Write the raw numbers of a run, its command and its machine to ``results/<name>.json``, in place of the last."""
+    run = {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": describe_machine(),
+        "load": [round(load, 1) for load in os.getloadavg()],
+    }
+    content = json.dumps({**run, **numbers}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(Path(__file__).resolve().parent / "results" / f"{name}.json", content + "\n")
 
 
 def shared_data() -> Path:
