@@ -20,7 +20,7 @@ from genmat.errors import PotentialError
 from genmat.models.potentials.neighbours import cpu_neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch_sim.models.interface import ModelInterface
 
@@ -85,7 +85,8 @@ def load_mace(data: bytes, *, name: str, device: torch.device, head: str | None 
 
     Notes
     -----
-    cuEquivariance is used on a GPU where it is installed and gives the same energy and forces for a probe crystal.
+    cuEquivariance is used on a GPU where it is installed, works, and gives the same energy and forces for a probe
+    crystal.
 
     Raises
     ------
@@ -97,8 +98,33 @@ def load_mace(data: bytes, *, name: str, device: torch.device, head: str | None 
     plain = _wrapped(network, device, head, fast=False)
     if device.type != "cuda" or find_spec("cuequivariance_torch") is None:
         return plain
-    fast = _wrapped(read_mace(data, name=name), device, head, fast=True)
-    if is_same_model(plain, fast, _probe(int(network.atomic_numbers[0]))):
+    probe = _probe(int(network.atomic_numbers[0]))
+    return faster(plain, lambda: _wrapped(read_mace(data, name=name), device, head, fast=True), probe, name=name)
+
+
+def faster(
+    plain: ModelInterface, build: Callable[[], ModelInterface], crystal: Structure, *, name: str
+) -> ModelInterface:
+    """Return what ``build`` makes if it is the same model as ``plain``, and ``plain`` otherwise.
+
+    Parameters
+    ----------
+    plain
+        The reference implementation.
+    build
+        Makes the model once more, by faster kernels; whatever it raises is logged.
+    crystal
+        What both are asked about.
+    name
+        Name of the potential, for messages.
+    """
+    try:
+        fast = build()
+        is_same = is_same_model(plain, fast, crystal)
+    except Exception as err:  # noqa: BLE001 - a package that genmat does not bring: it may fail in any way
+        logger.warning("cuEquivariance fails for potential %s, it is not used: %s", name, str(err).partition("\n")[0])
+        return plain
+    if is_same:
         return fast
     logger.warning("cuEquivariance gives other energies of potential %s: it is not used", name)
     return plain
