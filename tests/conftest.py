@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let the processes that tests start keep compiled modules: to compile what they import takes seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
+            yield
+            return
+        folder = tmp_path_factory.mktemp("compiled")
+        patch.delenv("PYTHONDONTWRITEBYTECODE")
+        patch.setenv("PYTHONPYCACHEPREFIX", str(folder))
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real crystals; skip where this machine does not have it."""

@@ -46,18 +46,9 @@ resources: {generate_chunk: 3, screen_chunk: 2, workers: 1}
 """Five chunks and three times bookkeeping; what takes time is to load CHGNet."""
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the processes of the tests keep compiled modules: what they import takes seconds to compile."""
-    return tmp_path_factory.mktemp("compiled")
-
-
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> None:
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's settings and data out of the tests."""
-    if os.environ.get("PYTHONDONTWRITEBYTECODE"):
-        monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
-        monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(compiled))
     for name in os.environ:
         if name.startswith("GENMAT_"):
             monkeypatch.delenv(name)
