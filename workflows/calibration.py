@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmat.energy import EnergyScale
 from genmat.screening.verdict import Stage
+from genmat.validation.calibration import Calibration, calibrate
 from genmat.validation.selection import Why
 from genmat.validation.summary import Deviation
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from genmat.database.documents import CandidateDocument
     from genmat.database.store import Store
     from genmat.models.potentials import Potential
-    from genmat.screening.uncertainty import Calibration, Residual
+    from genmat.screening.uncertainty import Calibration as HullCalibration
+    from genmat.screening.uncertainty import Residual
 
 
 def hull_calibration(
     store: Store, campaign: str, *, before: int, potential: Potential, hull: str
-) -> tuple[Calibration | None, bool]:
+) -> tuple[HullCalibration | None, bool]:
     """Return the calibration of the distances to the hull of a round, and whether it holds for generated crystals.
 
     Parameters
@@ -53,7 +55,7 @@ def hull_calibration(
 
 
 def audited_residuals(store: Store, campaign: str, *, before: int, labels: EnergyScale | None = None) -> list[Residual]:
-    """Return what first principles said about the audit slices of the rounds before one, by candidate id.
+    """Return what first principles said about the audit slices of the rounds before one, the latest last.
 
     Only candidates that were drawn at random count: those chosen for their rank are better than the rest. All lie on
     one scale: ``labels``, or else that of the latest audit, for the settings of an engine may have changed since.
@@ -62,36 +64,44 @@ def audited_residuals(store: Store, campaign: str, *, before: int, labels: Energ
 
     from genmat.screening.uncertainty import Residual
 
-    judged = sorted(
-        (
-            (candidate, float(values["energy_above_hull"]), scale)
-            for candidate, values, scale in _judged(store, campaign, before=before)
-            if values["chosen_as"] == Why.AUDIT and candidate.energy_above_hull is not None
-        ),
-        key=lambda item: (item[0].round, item[0].id),
-    )
+    judged = [
+        (candidate, float(values["energy_above_hull"]), scale)
+        for candidate, values, scale in _judged(store, campaign, before=before)
+        if values["chosen_as"] == Why.AUDIT and candidate.energy_above_hull is not None
+    ]
     if labels is None and judged:
         labels = judged[-1][2]
     return [
         Residual(Composition(str(candidate.formula_pretty)), float(candidate.energy_above_hull or 0.0), above)
-        for candidate, above, scale in sorted(judged, key=lambda item: item[0].id)
+        for candidate, above, scale in judged
         if scale == labels
     ]
 
 
-def residuals(store: Store, campaign: str, *, before: int) -> list[tuple[float, EnergyScale]]:
-    """Return the distances of a campaign's earlier rounds minus the potential's, eV/atom, with the engine's scale."""
+def residuals(store: Store, campaign: str, *, before: int | None = None) -> list[tuple[float, EnergyScale]]:
+    """Return the distances of a campaign's earlier rounds minus the potential's, eV/atom, with the engine's scale.
+
+    The latest come last.
+    """
     name = "energy_above_hull_residual"
     judged = _judged(store, campaign, before=before)
     return [(float(values[name]), scale) for _, values, scale in judged if name in values]
 
 
+def latest_calibration(store: Store, campaign: str) -> Calibration | None:
+    """Return what all rounds of a campaign say on the scale of the latest; ``None`` where nothing was computed."""
+    known = residuals(store, campaign)
+    return calibrate(known, scale=known[-1][1]) if known else None
+
+
 def _judged(
-    store: Store, campaign: str, *, before: int
+    store: Store, campaign: str, *, before: int | None
 ) -> Iterator[tuple[CandidateDocument, Mapping[str, Any], EnergyScale]]:
-    """Yield the candidates of earlier rounds with a distance by an engine, the values of it, and its scale."""
-    criteria = {"campaign": campaign, "round": {"$lt": before}, "verdicts.stage": Stage.VALIDATE.value}
-    for candidate in store.candidates.iterate(criteria):
+    """Yield by round the candidates of earlier ones with a distance by an engine, its values and its scale."""
+    criteria: dict[str, Any] = {"campaign": campaign, "verdicts.stage": Stage.VALIDATE.value}
+    if before is not None:
+        criteria["round"] = {"$lt": before}
+    for candidate in sorted(store.candidates.iterate(criteria), key=lambda found: (found.round, found.id)):
         values = _values(candidate)
         if "energy_above_hull" not in values:
             continue

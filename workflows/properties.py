@@ -16,6 +16,7 @@ from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, PropertyDocument, VerdictRecord, utc_now
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.settings import Settings
+from workflows.accounting import core_hours_left, planned_core_hours
 from workflows.chunk import (
     DONE,
     PROPERTIES,
@@ -30,7 +31,7 @@ from workflows.computation import PROPERTY, run_folder
 from workflows.identity import activity_id as make_activity_id
 from workflows.identity import property_id
 from workflows.validate import SECONDS_PER_HOUR, asked_of, campaign_engine
-from workflows.validation import core_hours_left, failure_of, planned_core_hours
+from workflows.validation import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,6 +14,9 @@ from genmat.interop.io import write_text
 from genmat.screening.ssun import SsunDefinition
 from genmat.screening.static import gate_outcomes
 from genmat.screening.verdict import Reason, Stage, Verdict
+from genmat.validation.calibration import geometry_bounds
+from workflows.accounting import core_hours
+from workflows.calibration import geometry_deviations, latest_calibration
 from workflows.chunk import SELECT
 from workflows.session import current_reference
 
@@ -100,8 +103,9 @@ def campaign_report(
     reported.sort(key=lambda candidate: (candidate.round, candidate.index))
     reference, note = _reference(document)
     systems = [] if reference is None else list(_systems(reference, reported))
+    campaign = Campaign.from_dict(document.config, source=f"campaign {document.id!r}")
     return CampaignReport(
-        campaign=Campaign.from_dict(document.config, source=f"campaign {document.id!r}"),
+        campaign=campaign,
         state=document.state.value,
         code_version=document.code_version,
         created_at=document.created_at,
@@ -113,6 +117,9 @@ def campaign_report(
         note=note,
         passed_over=_passed_over(store, document.id),
         gates=tuple(gate_outcomes(map(_verdicts, candidates))),
+        cost=core_hours(store, document.id),
+        calibration=latest_calibration(store, document.id),
+        geometry=geometry_bounds(geometry_deviations(store, campaign.screen.potential)),
     )
 
 

@@ -13,6 +13,7 @@ from genmat.screening.ssun import Audit, engine_ssun
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate, geometry_bounds
 from genmat.validation.selection import Option, Selection, Why, select
+from workflows.accounting import core_hours_left
 from workflows.calibration import geometry_deviations, residuals
 from workflows.chunk import (
     COMPETE,
@@ -20,7 +21,6 @@ from workflows.chunk import (
     DONE,
     PROPERTIES,
     SELECT,
-    SELECT_PROPERTIES,
     VALIDATE,
     Chunk,
     plan_activity,
@@ -137,22 +137,6 @@ def _record_selection(
         counts={"ok": len(selection.chosen), Reason.NOT_SELECTED.value: len(accepted) - len(selection.chosen)},
     )
     store.provenance.insert_if_absent([activity])
-
-
-def core_hours_left(store: Store, name: str, asked: Validation, *, before: int) -> float | None:
-    """Return what a round may be expected to cost after those before it, core hours; ``None`` for no limit."""
-    limits = [] if asked.max_core_hours is None else [asked.max_core_hours]
-    if asked.max_core_hours_total is not None:
-        stages = {"$in": [SELECT, SELECT_PROPERTIES]}
-        earlier = {"campaign": name, "stage": stages, "round": {"$lt": before}}
-        limits.append(max(0.0, asked.max_core_hours_total - planned_core_hours(store, earlier)))
-    return min(limits, default=None)
-
-
-def planned_core_hours(store: Store, criteria: dict[str, Any]) -> float:
-    """Return what some selections expect to cost, core hours."""
-    costs: list[Any] = [entry.parameters["expected_core_hours"] for entry in store.provenance.find(criteria)]
-    return float(sum(costs))
 
 
 def engine_chunks(store: Store, campaign: Campaign, state: RoundState) -> list[Chunk]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -92,14 +93,17 @@ def _print_one(store: Store, name: str, *, as_json: bool) -> None:
     from genmat.cli.summary import print_funnel
     from genmat.database.statistics import funnel_of
     from genmat.database.summary import overview, owner_of
+    from workflows.accounting import core_hours
 
     document = store.campaigns.require(name)
     ends = store.statistics.ends(name)
     line = overview(store, document, ends=ends)
+    cost = core_hours(store, name)
     if as_json:
         print_json(
             {
                 **line,
+                "core_hours": None if cost is None else asdict(cost),
                 "owner": None if document.owner is None else document.owner.model_dump(mode="json"),
                 "error": document.error,
                 "rounds": [
@@ -131,6 +135,8 @@ def _print_one(store: Store, name: str, *, as_json: bool) -> None:
         print_funnel(funnel_of(ends, round_number=state.round), title=f"\nround {state.round + 1}, {state.phase}")
         if text := _ssun(state.ssun):
             print_line(text)
+    if cost is not None:
+        print_line(f"first principles: {cost}")
     _print_counts(document, line)
 
 

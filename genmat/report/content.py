@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from genmat.database.documents import CandidateDocument
     from genmat.screening.ssun import SsunDefinition
     from genmat.screening.static import GateOutcome
+    from genmat.validation.calibration import Calibration, GeometryBounds
+    from genmat.validation.selection import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +241,12 @@ class CampaignReport:
         Why candidates were not validated, by id.
     gates
         What the tests before relaxation saved and lost; empty without such tests.
+    cost
+        Core hours of first principles; ``None`` where none were asked for.
+    calibration
+        How far the potential's distances to the hull are off; ``None`` where none was computed.
+    geometry
+        How far its geometries are off, in all campaigns of the database; ``None`` where nobody asked.
     """
 
     campaign: Campaign
@@ -253,6 +261,9 @@ class CampaignReport:
     note: str = ""
     passed_over: Mapping[str, str] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
+    cost: Cost | None = None
+    calibration: Calibration | None = None
+    geometry: GeometryBounds | None = None
 
     @property
     def validated(self) -> list[ReportedCandidate]:

@@ -106,6 +106,7 @@ def render(report: CampaignReport) -> str:
         "glossary": _glossary(report),
         "deviations": summarise(Deviation.from_values(c.elements, c.validation) for c in compared(report)),
         "engine_ssun": _engine_ssun(report),
+        "learned": _learned(report),
         "scripts": {name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - our own and plotly's
         "script_hashes": [script_hash(text) for text in scripts.values()],
         "style": Markup(read_template("report.css")),  # noqa: S704
@@ -173,6 +174,17 @@ def _engine_ssun(report: CampaignReport) -> list[tuple[str, tuple[int, int], str
         for entry in report.rounds
         if entry.engine_ssun and "ssun_after" in entry.ssun
     ]
+
+
+def _learned(report: CampaignReport) -> str:
+    """Return what the campaign learned about its potential, in words; empty if nothing was computed."""
+    if report.calibration is None or report.campaign.validation is None:
+        return ""
+    limits = {
+        "confirmed": report.campaign.validation.hull_tolerance,
+        "tolerance": report.campaign.screen.hull_tolerance,
+    }
+    return words.learned_words(report.calibration, report.geometry, **limits)
 
 
 def _columns(report: CampaignReport, best: list[ReportedCandidate]) -> list[PropertyName]:

@@ -13,12 +13,14 @@ from markupsafe import Markup, escape
 from genmat.campaign import PROPERTY_KINDS, PropertyName
 from genmat.campaign.symmetry import crystal_system
 from genmat.screening.verdict import Reason, Stage
+from genmat.validation.calibration import FEWEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from genmat.campaign import Campaign, PropertyTarget
     from genmat.report.content import ReportedCandidate
+    from genmat.validation.calibration import Calibration, GeometryBounds
 
 TITLES = {
     PropertyName.ENERGY_ABOVE_HULL: "Energy above hull",
@@ -245,6 +247,35 @@ def why_words(candidate: ReportedCandidate, *, tolerance: float) -> str:
     text = "; ".join(parts)
     text = pretty_units(text)
     return f"{text[:1].upper()}{text[1:]}." if text else "It passed every stage."
+
+
+def learned_words(known: Calibration, bounds: GeometryBounds | None, *, confirmed: float, tolerance: float) -> str:
+    """Return in words how far a potential is off, and which τ would suit it.
+
+    Parameters
+    ----------
+    known
+        Residuals of the distance to the hull.
+    bounds
+        Of the geometry.
+    confirmed, tolerance
+        Largest distance that first principles confirm, and that the screening accepts, eV/atom.
+    """
+    number_of = len(known.residuals)
+    text = f"{number_of} residual{'' if number_of == 1 else 's'} of {known.scale.engine}"
+    if number_of < FEWEST:
+        text += f": with {FEWEST}, later rounds know which candidates are near the tolerance."
+    else:
+        text += f", median {signed(known.shift, 3)} eV/atom, by which later rounds find those near the tolerance."
+    suggested = known.tolerance(confirmed)
+    if suggested is not None:
+        text += f" τ {number(suggested, 3)} eV/atom would keep nine in ten that are confirmed; it was {tolerance:g}."
+    if bounds is not None and bounds.volume_change is not None and bounds.rmsd is not None:
+        text += (
+            f" In nine of ten cases a volume changes by at most {percent(bounds.volume_change)} and atoms move by at"
+            f" most {number(bounds.rmsd, 3)} Å ({bounds.number} crystals of all campaigns with this potential)."
+        )
+    return text
 
 
 def shorten(identifier: str | None, *, length: int = 12) -> str:

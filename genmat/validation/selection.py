@@ -78,6 +78,29 @@ class Selection:
     core_hours: float
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the calculations of a campaign were expected to cost, and what they did.
+
+    Parameters
+    ----------
+    expected, spent
+        Core hours; spent by those that have ended, well or not, in their last attempt.
+    done, planned
+        Calculations.
+    """
+
+    expected: float
+    spent: float
+    done: int
+    planned: int
+
+    def __str__(self) -> str:
+        """Return the cost in words."""
+        ended = f"{self.done} of {self.planned} calculation{'' if self.planned == 1 else 's'}"
+        return f"{self.expected:.2g} core hours were expected, {ended} took {self.spent:.2g}"
+
+
 def select(
     options: Sequence[Option], *, top: int, audit: int = 0, max_core_hours: float | None = None, seed: int = 0
 ) -> Selection:

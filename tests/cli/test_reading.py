@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Structure
 
+from genmat.database.store import connect
+from genmat.settings import Settings
+from workflows.chunk import COMPETE, SELECT, VALIDATE, plan_activity
+
 from .conftest import ACTIVITIES, SHA256, SNAPSHOTS, hold_by_another_process, set_state
 
 
@@ -22,6 +26,19 @@ def test_status_of_one_counts_each_stage_per_reason(salts, genmat):
     assert stages["stability"] == {"stage": "stability", "judged": 2, "passed": 1, "fallen": {"above_hull": 1}}
     assert list(stages)[:3] == ["generate", "validity", "novelty"]
     assert report["owner"] is None
+
+
+def test_status_tells_core_hours_spent_beside_those_expected(salts, genmat):
+    assert json.loads(genmat("status", "salts", "--json").out)["core_hours"] is None
+    with connect(Settings(data_folder=salts, mongod="/bin/false")) as store:
+        chosen = plan_activity("salts", 0, SELECT, [], parameters={"expected_core_hours": 1.25})
+        done = plan_activity("salts", 0, VALIDATE, ["a"], parameters={"core_hours": 0.5})
+        waiting = plan_activity("salts", 0, COMPETE, ["b"])
+        store.provenance.insert_if_absent([chosen, done, waiting])
+    line = "first principles: 1.2 core hours were expected, 1 of 2 calculations took 0.5"
+    assert line in genmat("status", "salts").out
+    told = json.loads(genmat("status", "salts", "--json").out)["core_hours"]
+    assert told == {"expected": 1.25, "spent": 0.5, "done": 1, "planned": 2}
 
 
 def test_status_says_who_runs_a_campaign(salts, genmat):

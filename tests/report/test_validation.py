@@ -9,11 +9,14 @@ from dataclasses import replace
 import pytest
 
 from genmat.campaign import Campaign
+from genmat.energy import EnergyScale
 from genmat.report import StageVerdict, render
 from genmat.report.io import read_template
 from genmat.report.validation_figures import compared, parity_figure, residual_figure
 from genmat.screening.ssun import Audit, engine_ssun
 from genmat.screening.verdict import Reason
+from genmat.validation.calibration import Calibration, GeometryBounds
+from genmat.validation.selection import Cost
 
 RESIDUALS = (0.035, 0.042, -0.01)
 POTENTIAL = 0.02
@@ -90,3 +93,12 @@ def test_page_tells_classes_softening_and_the_share_by_first_principles(validate
     assert "by gpaw" in page
     assert "from an audit of 2" in page
     assert 'href="#validation"' in page
+
+
+def test_page_tells_what_it_cost_and_what_it_says_about_the_potential(validated):
+    assert "What this says about" not in render(validated)
+    scale = EnergyScale("vasp", "PBE", "MP", "PBE", "MP2020")
+    known = {"calibration": Calibration(scale, tuple(sorted(RESIDUALS))), "geometry": GeometryBounds(3, None, None)}
+    page = render(replace(validated, cost=Cost(1.5, 0.25, done=3, planned=4), **known))
+    assert "Cost: 1.5 core hours were expected, 3 of 4 calculations took 0.25." in page
+    assert "What this says about chgnet-0.3.0: 3 residuals of vasp, median +0.035 eV/atom" in page

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from genmat.campaign import Campaign
+from genmat.energy import EnergyScale
 from genmat.report import words
+from genmat.validation.calibration import Calibration, GeometryBounds
 
 
 def test_formula_gets_subscripts():
@@ -69,3 +71,24 @@ def test_why_a_candidate_passed_gives_distance_tolerance_and_novelty(report):
     assert text.startswith("0.011 eV/atom above the hull (at most τ = 0.06 eV/atom above)")
     assert "none of 3 known crystals" in text
     assert "g/cm³" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "bounds", "expected"),
+    [
+        (2, None, "2 residuals of gpaw: with 3, later rounds know which candidates are near the tolerance."),
+        (
+            9,
+            GeometryBounds(12, 0.031, 0.0421),
+            (
+                "9 residuals of gpaw, median +0.024 eV/atom, by which later rounds find those near the tolerance. "
+                "τ 0.080 eV/atom would keep nine in ten that are confirmed; it was 0.05. In nine of ten cases a volume "
+                "changes by at most 3.1\N{NO-BREAK SPACE}% and atoms move by at most 0.042 Å (12 crystals of all campaigns "
+                "with this potential)."
+            ),
+        ),
+    ],
+)
+def test_what_a_campaign_learned_about_its_potential_is_told_as_far_as_it_is_known(number, bounds, expected):
+    known = Calibration(EnergyScale("gpaw", "PBE", "none", "", "none"), tuple(0.02 + 0.001 * k for k in range(number)))
+    assert words.learned_words(known, bounds, confirmed=0.1, tolerance=0.05) == expected

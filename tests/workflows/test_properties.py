@@ -13,8 +13,9 @@ from genmat.database.story import tell
 from genmat.screening.verdict import Reason, Stage
 from tests.cluster.cheap_engine import CheapEngine, CheapModulus
 from tests.validation.conftest import crystal
+from workflows.accounting import core_hours
 from workflows.advance import advance
-from workflows.chunk import PROPERTIES, SELECT_PROPERTIES, VALIDATE
+from workflows.chunk import PROPERTIES, SELECT, SELECT_PROPERTIES, VALIDATE
 from workflows.computation import stored_computation
 from workflows.properties import open_properties
 from workflows.run import run_campaign
@@ -129,6 +130,17 @@ def test_property_beyond_the_budget_is_passed_over_with_its_cost(measured):
     (reason,) = selection.parameters["passed_over"].values()
     assert reason.startswith("elastic: 0.5 core hours expected, 0.4")
     assert selection.parameters["expected_core_hours"] == 1.5
+
+
+def test_core_hours_of_all_calculations_stand_beside_what_was_expected(measured):
+    cost = core_hours(measured, "moduli")
+    ended = measured.provenance.find({"stage": {"$in": ["compete", "validate", "property_elastic"]}})
+    assert cost.done == cost.planned == len(ended) > 7  # four candidates, what they compete with, three moduli
+    assert cost.spent == pytest.approx(sum(activity.parameters["core_hours"] for activity in ended))
+    (chosen,) = measured.provenance.find({"stage": SELECT})
+    assert cost.expected == pytest.approx(chosen.parameters["expected_core_hours"] + 1.5)
+    assert min(cost.spent, chosen.parameters["expected_core_hours"]) > 0
+    assert core_hours(measured, "another") is None
 
 
 def test_properties_do_not_change_what_validation_stored(measured):

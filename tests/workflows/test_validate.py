@@ -14,13 +14,13 @@ from genmat.validation.engine import Failure, Outcome
 from genmat.validation.gpaw import Gpaw, GpawSettings
 from tests.validation.conftest import rocksalt
 from workflows import validate
+from workflows.accounting import core_hours_left
 from workflows.advance import advance
 from workflows.calibration import geometry_deviations, residuals
 from workflows.chunk import SELECT, plan_activity
 from workflows.computation import competing_ids, compute, known_competitors, stored_computation
 from workflows.run import create_campaign, run_campaign
 from workflows.validate import validate_structures
-from workflows.validation import core_hours_left
 
 from .conftest import Place, outcome
 
