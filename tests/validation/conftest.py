@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 from pymatgen.core.lattice import Lattice
@@ -43,6 +44,18 @@ def rocksalt(a: float = 5.64) -> Structure:
 
 def silicon(a: float = 5.43) -> Structure:
     return crystal("Fd-3m", a, ["Si"], [[0, 0, 0]])
+
+
+def runs_in(folder: Path) -> list[str]:
+    """Return the ids of the processes whose current folder is one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == folder and "\nState:\tZ" not in (process / "status").read_text():
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.workflows.conftest import Place
 from workflows import computation
 from workflows.computation import compute, known_competitors
 
-from .conftest import rocksalt, silicon
+from .conftest import rocksalt, runs_in, silicon
 
 
 class Walking:
@@ -89,23 +88,12 @@ def test_worker_killed_half_way_leaves_a_geometry_to_go_on_from_and_no_program(t
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     folder = left[0].parents[1]
-    while _runs_in(folder) and time.monotonic() < deadline:
+    while runs_in(folder) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _runs_in(folder)
+    assert not runs_in(folder)
     found = last_geometry(folder, rocksalt())
     assert found is not None
     assert found.volume == pytest.approx(0.9 * rocksalt().volume)
-
-
-def _runs_in(folder):
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").resolve() == folder and "\nState:\tZ" not in (process / "status").read_text():
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 def test_geometry_that_was_cut_collapsed_or_of_another_crystal_is_passed_over(tmp_path):

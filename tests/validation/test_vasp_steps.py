@@ -7,13 +7,15 @@ import json
 
 import pytest
 
+from genmat.database.store import connect
+from genmat.settings import Settings
 from genmat.validation.engine import Failure
-from genmat.validation.restart import last_geometry
 from genmat.validation.vasp import Vasp
 from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.steps import finished_steps
+from workflows.computation import compute, computed_id
 
-from .conftest import POTCAR, rocksalt, silicon
+from .conftest import POTCAR, rocksalt, runs_in, silicon
 
 VASP = """#!/bin/sh
 echo "$(basename $(dirname $PWD))/$(basename $PWD)" >> {folder}/calls
@@ -60,25 +62,49 @@ def _calls(folder):
 def test_steps_that_converged_are_not_run_again_after_a_walltime_and_a_kill(site, runs, tmp_path):
     site({
         "attempt-1/job_2": STOPPED,
-        "attempt-2/job_2": f"{CUT}; kill -9 $PPID; sleep 300",
+        "attempt-2/job_2": f"{CUT}; setsid sleep 300 & kill -9 $PPID; sleep 300",
     })  # fmt: skip
-    first, second, third = (tmp_path / f"attempt-{number}" for number in (1, 2, 3))
-    stopped = Vasp().run(silicon(), folder=first, max_seconds=120)
-    assert stopped.failure is Failure.WALLTIME, stopped.detail
-    assert (first / "job_2" / "STOPCAR").read_text() == "LSTOP = .TRUE."
-    assert finished_steps([first], structure=silicon()) == [first / "job_1"]
-    killed = Vasp().run(silicon(), folder=second, max_seconds=500)
-    assert killed.failure in {Failure.CRASHED, Failure.TRUNCATED_OUTPUT}
-    outcome = Vasp().run(last_geometry(second, silicon()), folder=third, max_seconds=500)
-    assert outcome.failure is None, outcome.detail
-    assert outcome.energy == read_run(runs / "nonmetallic", is_corrected=True).energy
-    assert _calls(tmp_path) == [
-        "attempt-1/job_1", "attempt-1/job_2", "attempt-2/job_2", "attempt-3/job_2", "attempt-3/job_3"
-    ]  # fmt: skip
-    assert outcome.path  # of the first relaxation, in the first attempt
-    again = Vasp().run(silicon(), folder=tmp_path / "attempt-4", max_seconds=500)
-    assert (again.energy, again.core_hours) == (outcome.energy, 0.0)
+    keep = tmp_path / "kept" / computed_id("start", Vasp())
+    first, second, third = (keep / f"attempt-{number}" for number in (1, 2, 3))
+    with connect(Settings.load(data_folder=tmp_path / "memory", mongod="/bin/false")) as store:
+
+        def computed(max_seconds=500):
+            return compute(store, Vasp(), "start", silicon(), max_seconds=max_seconds, keep=tmp_path / "kept")
+
+        stopped = computed(max_seconds=120)
+        assert stopped.failure == Failure.WALLTIME, stopped.detail
+        assert (first / "job_2" / "STOPCAR").read_text() == "LSTOP = .TRUE."
+        assert finished_steps([first], structure=silicon()) == [first / "job_1"]
+        killed = computed()
+        assert killed.failure in {Failure.CRASHED, Failure.TRUNCATED_OUTPUT}
+        assert not runs_in(second / "job_2")
+        assert store.structures.count() == store.properties.count() == 0
+        done = computed()
+        assert done.failure is None, done.detail
+        assert _calls(tmp_path) == [
+            "attempt-1/job_1", "attempt-1/job_2", "attempt-2/job_2", "attempt-3/job_2", "attempt-3/job_3"
+        ]  # fmt: skip
+        assert [path.name for path in sorted(third.glob("job_*/OUTCAR.gz"))] == ["OUTCAR.gz"] * 2
+        stored = {entry.name: entry for entry in store.properties.find({"structure_id": keep.name})}
+        assert {entry.fidelity for entry in stored.values()} == {"dft:pbe:vasp"}
+        assert stored["energy_per_atom"].energy_scale == Vasp().scale.to_dict()
+        assert stored["energy_per_atom"].value == read_run(runs / "nonmetallic", is_corrected=True).energy_per_atom
+        assert store.structures.require(keep.name).parents == ["start"]
+        again = computed()
+        assert (dict(again.values), again.core_hours) == (dict(done.values), 0.0)
+    read = Vasp().run(silicon(), folder=keep / "attempt-4", max_seconds=500)
+    assert (read.energy_per_atom, read.core_hours) == (done.values["energy_per_atom"], 0.0)
+    assert read.path  # of the first relaxation, in the first attempt
     assert len(_calls(tmp_path)) == 5
+
+
+@pytest.mark.timeout(900)
+def test_disk_that_was_full_while_vasp_ran_is_the_reason_though_it_has_room_again(site, tmp_path):
+    site({"run/job_1": f"{CUT}; cat OUTCAR > /dev/full; exit 1"})
+    outcome = Vasp().run(silicon(), folder=tmp_path / "run", max_seconds=500)
+    assert outcome.failure is Failure.DISK_FULL, outcome.detail
+    assert outcome.detail.endswith("No space left on device")
+    assert json.loads((tmp_path / "run" / "folders.json").read_text()) == []
 
 
 @pytest.mark.timeout(900)

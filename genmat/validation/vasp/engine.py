@@ -43,6 +43,9 @@ SAFE_SHARE = 0.95
 """Share of the wall time after which custodian asks VASP to stop and write what it has."""
 RECIPROCAL_DENSITY = 64
 """Of the Materials Project's mesh, k-points per Å^-3."""
+PRINTED = ("std_err.txt", "vasp.out")
+"""What VASP printed, as custodian names it: a disk that was full may have room again when VASP has died of it."""
+TAIL = 4000
 _FULL = re.compile("No space left on device|Disk quota exceeded|File too large")
 _NO_POTCAR = re.compile(r"do not have the right POTCAR with functional='(\S+)' and symbol='(\S+)'")
 _DOCS = "see docs/validation.md"
@@ -217,18 +220,27 @@ def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> End
 
 def _why(folder: Path, said: str, started: float, seconds: float) -> Outcome:
     """Return why a flow stopped: what its last job left, or else what it printed."""
-    if full := next((line for line in reversed(said.splitlines()) if _FULL.search(line)), None):
+    jobs = sorted(path for path in folder.glob("job_*") if path.is_dir())
+    printed = [said, *(_tail(path / name) for path in jobs[-1:] for name in PRINTED)]
+    if full := next((line for text in printed for line in reversed(text.splitlines()) if _FULL.search(line)), None):
         return Outcome(Failure.DISK_FULL, full.strip(), wall_seconds=seconds)
     if is_full(folder):
         return Outcome(Failure.DISK_FULL, f"no space left on the disk of {folder}", wall_seconds=seconds)
     if missing := _NO_POTCAR.search(said):
         detail = f"PMG_VASP_PSP_DIR holds no POTCAR {missing[2]} of the set {missing[1]}"
         return Outcome(Failure.UNSUPPORTED_ELEMENT, detail, wall_seconds=seconds)
-    jobs = sorted(path for path in folder.glob("job_*") if path.is_dir())
     found = read_run(jobs[-1], started_at=started) if jobs else None
     if found is not None and found.failure not in {None, Failure.NO_OUTPUT}:
         return Outcome(found.failure, found.detail, wall_seconds=seconds)
     return Outcome(Failure.CRASHED, last_line(said), wall_seconds=seconds)
+
+
+def _tail(path: Path) -> str:
+    """Return the end of what VASP printed; empty where there is nothing."""
+    try:
+        return path.read_bytes()[-TAIL:].decode("utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 @lru_cache(maxsize=2)
