@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from genmat.models.potentials import get_potential
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from genmat.models.potentials import Potential
     from genmat.models.protocol import RelaxProtocol
+
+logger = logging.getLogger(__name__)
 
 GROUP = (4, 8)
 """Fewest and most crystals of a group on a CPU, else a quarter of all: large ones are faster, small ones spread."""
@@ -100,7 +104,7 @@ class PotentialPool:
             yield order[position], outcome or Relaxation.without_result(items[position], Failure.EVALUATION_FAILED)
 
     def evaluate(self, structures: Sequence[Structure]) -> Iterator[tuple[int, float]]:
-        """Yield the position and the total energy (eV per cell) of each crystal; NaN where it kills its process."""
+        """Yield the position and the total energy (eV per cell) of each crystal; NaN where there is none."""
         order = sorted(range(len(structures)), key=lambda i: -len(structures[i]))
         groups = [order[start : start + EVALUATED_AT_ONCE] for start in range(0, len(order), EVALUATED_AT_ONCE)]
         for position, energy in self._processes.map(_evaluate_task, structures, groups):
@@ -149,9 +153,15 @@ def _relax_task(structures: list[Structure], protocol: RelaxProtocol) -> Iterato
     model, potential = _worker[0]
     relaxed = relax(structures, model=model, protocol=protocol, atomic_numbers=potential.atomic_numbers)
     for position, outcome in relaxed:
+        if not math.isfinite(outcome.energy):
+            yield position, outcome
+            continue
         # Added once, at the end: no force depends on it, and a bond of oxygen that breaks on the way makes no step.
-        is_finite = math.isfinite(outcome.energy)
-        yield position, outcome.shifted(potential.correction(outcome.structure)) if is_finite else outcome
+        corrected = outcome.shifted(_correction(potential, outcome.structure))
+        if not math.isfinite(corrected.energy):
+            failure = outcome.failure or Failure.EVALUATION_FAILED
+            corrected = replace(corrected, converged=False, failure=failure)
+        yield position, corrected
 
 
 def _evaluate_task(structures: list[Structure]) -> Iterator[tuple[int, float]]:
@@ -159,4 +169,13 @@ def _evaluate_task(structures: list[Structure]) -> Iterator[tuple[int, float]]:
 
     model, potential = _worker[0]
     for position, energy in evaluate(structures, model=model):
-        yield position, energy + potential.correction(structures[position])
+        yield position, energy + _correction(potential, structures[position])
+
+
+def _correction(potential: Potential, structure: Structure) -> float:
+    """Return what is added to an energy, eV per cell; NaN where the scheme has no answer for a geometry."""
+    try:
+        return potential.correction(structure)
+    except Exception as err:  # noqa: BLE001 - rules made for sane crystals, asked about whatever was generated
+        logger.warning("no correction of %s by %s: %s", structure.formula, potential.name, str(err).partition("\n")[0])
+        return math.nan

@@ -13,14 +13,15 @@ from pymatgen.core.structure import Structure
 
 from genmat.cli.entry import run
 from genmat.energy import EnergyScale
-from genmat.errors import EnergyScaleError
+from genmat.errors import EnergyScaleError, InputError
+from genmat.models import pool as pool_module
 from genmat.models.calculation import calculate
 from genmat.models.pool import PotentialPool
 from genmat.models.potentials import get_potential
 from genmat.models.potentials.correction import mp2020_correction
 from genmat.models.potentials.io import allow
 from genmat.models.potentials.registry import EVERY_ELEMENT, RAW_MP, corrected, parametrised
-from genmat.models.protocol import RelaxProtocol
+from genmat.models.protocol import Failure, RelaxProtocol
 from genmat.screening.committee import check_committee
 from genmat.validation.chemistry import HUBBARD_METALS
 from workflows.committee import _phase_energy
@@ -108,6 +109,48 @@ def test_sulphur_without_a_neighbour_is_corrected_as_a_sulfide():
 
 def test_supercell_has_the_correction_of_its_cells():
     assert mp2020_correction(oxide("Fe") * 2) == pytest.approx(8 * mp2020_correction(oxide("Fe")))
+
+
+@pytest.mark.parametrize("elements", [("He", "Fe", "O"), ("O", "Fe", "He"), ("Fe", "He", "O")])
+def test_a_noble_gas_changes_no_correction_wherever_it_stands(elements):
+    sites = {"He": [0.5, 0.5, 0], "Fe": [0, 0, 0], "O": [0.5, 0.5, 0.5]}
+    mixed = Structure(Lattice.cubic(4.2), elements, [sites[element] for element in elements])
+    assert mp2020_correction(mixed) == pytest.approx(mp2020_correction(oxide("Fe")))
+
+
+def test_a_disordered_crystal_has_no_correction():
+    mixed = Structure(Lattice.cubic(4.2), [{"Fe": 0.5, "Co": 0.5}, "O"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    with pytest.raises(InputError, match="MP2020 corrects ordered crystals, got"):
+        mp2020_correction(mixed)
+
+
+@pytest.mark.parametrize(("max_steps", "failure"), [(300, None), (0, Failure.NOT_CONVERGED)])
+def test_a_crystal_that_cannot_be_corrected_has_no_energy_and_the_others_keep_theirs(monkeypatch, max_steps, failure):
+    def run():
+        relaxed = dict(pool_module._relax_task(structures, RelaxProtocol(max_steps=max_steps)))
+        return relaxed, dict(pool_module._evaluate_task(structures))
+
+    def grumpy(structure):
+        if "S" in structure.symbol_set:
+            msg = "no such sulphide"
+            raise KeyError(msg)
+        return mp2020_correction(structure)
+
+    potential = corrected(raw_argon())
+    structures = [
+        Structure(Lattice.cubic(4.2), pair, [[0, 0, 0], [0.5, 0.45, 0.5]])
+        for pair in (["Fe", "O"], ["Fe", "S"], ["Mg", "O"])
+    ]
+    monkeypatch.setattr(pool_module, "_worker", [(potential.load(), potential)])
+    undisturbed, their_energies = run()
+    assert {outcome.failure for outcome in undisturbed.values()} == {failure}
+    monkeypatch.setattr("genmat.models.potentials.correction.mp2020_correction", grumpy)
+    outcomes, energies = run()
+    for place in (0, 2):
+        assert outcomes[place].energies == undisturbed[place].energies
+        assert energies[place] == their_energies[place]
+    assert (outcomes[1].failure, outcomes[1].converged) == (failure or Failure.EVALUATION_FAILED, False)
+    assert np.isnan([outcomes[1].energy, energies[1]]).all()
 
 
 def test_energies_that_contain_a_correction_or_are_not_the_materials_projects_get_none():

@@ -7,6 +7,7 @@ energy differences at one composition keep their slope but for a step where such
 
 from __future__ import annotations
 
+import math
 import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,16 +29,23 @@ def mp2020_correction(structure: Structure) -> float:
     ----------
     structure
         Ordered crystal at the geometry of the energy.
+
+    Raises
+    ------
+    InputError
+        If it is disordered.
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
+    if not structure.is_ordered:
+        msg = f"MP2020 corrects ordered crystals, got {structure.composition.formula}"
+        raise InputError(msg)
+    # The scheme sorts elements by electronegativities, and finds the largest one only if what has none comes first.
+    structure = structure.get_sorted_structure(key=lambda site: _electronegativity(site.specie))
     composition = structure.composition
     hubbards = _hubbards(composition)
     parameters = {"run_type": "GGA+U" if any(hubbards.values()) else "GGA", "hubbards": hubbards, "software": "model"}
     data: dict[str, Any] = {"oxidation_states": _oxidation_states(composition.reduced_formula)}
-    if not structure.is_ordered:
-        msg = f"MP2020 corrects ordered crystals, got {composition.formula}"
-        raise InputError(msg)
     try:
         return entry_correction(ComputedStructureEntry(structure, 0.0, parameters=parameters, data=data))
     except IndexError:  # sulphur without a neighbour: no bond says that it is anything else
@@ -60,8 +68,17 @@ def entry_correction(entry: ComputedEntry) -> float:
             warnings.simplefilter("ignore")  # told of each formula whose oxidation states cannot be guessed
             return float(sum(adjustment.value for adjustment in _scheme().get_adjustments(entry)))
     except CompatibilityError as err:
-        msg = f"MP2020 does not fit this run: {' '.join(str(err).split())}"
+        reason = " ".join(str(err).partition(" for {")[0].split())  # what follows is the whole entry
+        msg = f"MP2020 does not fit this run: {reason}"
         raise InputError(msg) from err
+
+
+def _electronegativity(element: Any) -> float:
+    """Return Pauling's electronegativity, 0 for noble gases, which have none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        value = float(element.X)
+    return value if math.isfinite(value) else 0.0
 
 
 @lru_cache(maxsize=1)
@@ -75,9 +92,7 @@ def _hubbards(composition: Any) -> dict[str, float]:
     """Return the U that the Materials Project's inputs give each element, eV."""
     from pymatgen.io.vasp.sets import MPRelaxSet
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # noble gases have no electronegativity
-        anion = max(composition.elements, key=lambda element: element.X).symbol
+    anion = max(composition.elements, key=_electronegativity).symbol
     values = MPRelaxSet.CONFIG["INCAR"]["LDAUU"].get(anion, {})
     return {element.symbol: float(values.get(element.symbol, 0.0)) for element in composition.elements}
 
