@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,14 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_configure() -> None:
+    """Give linear algebra one thread before NumPy is loaded: of matrices as small as these a second one only waits."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let the processes that tests start keep compiled modules: to compile what they import takes seconds each time."""
+    """Let tests and the processes that they start share compiled modules: to compile an import takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
             yield
@@ -34,6 +40,8 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         folder = tmp_path_factory.mktemp("compiled")
         patch.delenv("PYTHONDONTWRITEBYTECODE")
         patch.setenv("PYTHONPYCACHEPREFIX", str(folder))
+        patch.setattr(sys, "dont_write_bytecode", False)
+        patch.setattr(sys, "pycache_prefix", str(folder))
         yield
     shutil.rmtree(folder, ignore_errors=True)
 
