@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pymatgen.core.lattice import Lattice
@@ -7,7 +9,7 @@ from pymatgen.core.structure import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from genmat.errors import InputError
-from genmat.models.protocol import RelaxProtocol
+from genmat.models.protocol import Failure, RelaxProtocol
 from genmat.models.staging import SAME_ENERGY, SYMPREC, Crystal, Next, Point, displaced
 from genmat.representation.operations import Symmetry
 
@@ -59,6 +61,30 @@ def test_a_crystal_without_symmetry_has_none():
 
 def point(energy: float, *, fmax: float = 0.0) -> Point:
     return Point(energy * 2, fmax, 0.0, SALT.volume, was_evaluated=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "failure"),
+    [
+        ({}, None),
+        ({"volume": 0.31 * SALT.volume}, None),
+        ({"volume": 2.9 * SALT.volume}, None),
+        ({"volume": 0.29 * SALT.volume}, Failure.VOLUME_COLLAPSED),
+        ({"volume": 3.1 * SALT.volume}, Failure.VOLUME_EXPLODED),
+        ({"energy": float("nan")}, Failure.NOT_FINITE),
+        ({"fmax": float("inf")}, Failure.NOT_FINITE),
+        ({"smax": float("nan"), "volume": 3.1 * SALT.volume}, Failure.NOT_FINITE),
+        ({"energy": float("nan"), "was_evaluated": False}, Failure.EVALUATION_FAILED),
+    ],
+)
+def test_a_crystal_is_given_up_for_its_volume_and_for_what_is_no_number(changes, failure):
+    assert replace(point(-3.0), **changes).failure(SALT, PROTOCOL) is failure
+
+
+def test_a_small_volume_is_given_up_whatever_it_began_with():
+    tiny = SALT.copy()
+    tiny.scale_lattice(2 * 1.9)
+    assert replace(point(-3.0), volume=tiny.volume).failure(tiny, PROTOCOL) is Failure.VOLUME_COLLAPSED
 
 
 def displaced_crystal() -> Crystal:
