@@ -19,6 +19,7 @@
     │   ├── DatabaseAwayError        it does not answer, for longer than the setting retry_time
     │   └── SlowQueryError           a query ran into the time limit of its connection
     └── StorageError                 a file or folder that cannot be written or read
+        └── DiskFullError            no space left for it
 
 A bad *generated* crystal is never an error: it is a :class:`genmat.screening.verdict.Verdict`.
 """
@@ -120,6 +121,10 @@ class SlowQueryError(DatabaseError):
 
 class StorageError(GenmatError):
     """A file or folder cannot be written or read."""
+
+
+class DiskFullError(StorageError):
+    """No space is left for a file or folder."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

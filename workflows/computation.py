@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.database.documents import PropertyDocument
-from genmat.errors import GenmatError, MissingReferenceError, StorageError
+from genmat.errors import DiskFullError, GenmatError, MissingReferenceError
 from genmat.ids import stable_id
+from genmat.validation.engine import Failure
 from workflows.description import describe, structure_document
 from workflows.identity import property_id
+from workflows.rawfiles import run_folder
 from workflows.session import current_labels, current_reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from pymatgen.core.structure import Structure
 
@@ -134,9 +133,12 @@ def compute(
     if (known := stored_computation(store, parent, engine)) is not None:
         return known
     identifier = computed_id(parent, engine)
-    with run_folder(None if keep is None else keep / identifier) as folder:
-        start = _last_geometry(folder, structure) or structure
-        outcome = engine.run(start, folder=folder, max_seconds=max_seconds)
+    try:
+        with run_folder(None if keep is None else keep / identifier) as folder:
+            start = _last_geometry(folder, structure) or structure
+            outcome = engine.run(start, folder=folder, max_seconds=max_seconds)
+    except DiskFullError as err:
+        return Computed(identifier, failure=Failure.DISK_FULL.value, detail=str(err))
     if outcome.failure is not None or outcome.structure is None:
         return Computed(identifier, failure=str(outcome.failure), detail=outcome.detail, core_hours=outcome.core_hours)
     described = describe(outcome.structure)
@@ -233,31 +235,6 @@ def _force_values(outcome: Outcome, potential: str) -> dict[str, float]:
         "potential_stress_slope": change.stress_slope,
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-@contextmanager
-def run_folder(kept: Path | None) -> Iterator[Path]:
-    """Yield the folder of one attempt: a further one of those that are kept, or one that vanishes."""
-    if kept is None:
-        with tempfile.TemporaryDirectory(prefix="genmat-dft-") as scratch:
-            yield Path(scratch) / "run"
-        return
-    try:
-        kept.mkdir(parents=True, exist_ok=True)
-        # mkdir decides between processes that compute the same: each has an attempt of its own.
-        number = next(number for number in count(1) if _is_made(kept / f"attempt-{number}"))
-    except OSError as err:
-        msg = f"raw files of a calculation cannot be kept in {kept}: {err.strerror or err}; free space"
-        raise StorageError(msg) from err
-    yield kept / f"attempt-{number}"
-
-
-def _is_made(folder: Path) -> bool:
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
 
 
 def _last_geometry(folder: Path, structure: Structure) -> Structure | None:

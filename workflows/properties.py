@@ -14,8 +14,10 @@ from genmat.campaign.computed import ANSWERS, ComputedProperty
 from genmat.campaign.screen import PhononGate
 from genmat.database.candidates import Decision
 from genmat.database.documents import ActivityState, CandidateStatus, PropertyDocument, VerdictRecord, utc_now
+from genmat.errors import DiskFullError
 from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.settings import Settings
+from genmat.validation.engine import Failure, Measurement
 from workflows.accounting import core_hours_left, planned_core_hours
 from workflows.chunk import (
     DONE,
@@ -27,9 +29,10 @@ from workflows.chunk import (
     attempt,
     plan_activity,
 )
-from workflows.computation import PROPERTY, run_folder
+from workflows.computation import PROPERTY
 from workflows.identity import activity_id as make_activity_id
 from workflows.identity import property_id
+from workflows.rawfiles import run_folder
 from workflows.validate import SECONDS_PER_HOUR, asked_of, campaign_engine
 from workflows.validation import failure_of
 
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from genmat.campaign.schema import Validation
     from genmat.database.documents import CandidateDocument, RoundState
     from genmat.database.store import Store
-    from genmat.validation.engine import Engine, Measurement, PropertyFlow
+    from genmat.validation.engine import Engine, PropertyFlow
 
 
 @dataclass
@@ -113,9 +116,12 @@ def measure(
     if stored_values(store, structure_id, name, flow):
         return None
     structure = store.structures.require(structure_id).to_structure()
-    with run_folder(None if keep is None else keep / f"{structure_id}-{name.value}") as folder:
-        is_metal = _is_metal(store, structure_id, engine)
-        measured = flow.run(structure, is_metal=is_metal, folder=folder, max_seconds=max_seconds)
+    try:
+        with run_folder(None if keep is None else keep / f"{structure_id}-{name.value}") as folder:
+            is_metal = _is_metal(store, structure_id, engine)
+            measured = flow.run(structure, is_metal=is_metal, folder=folder, max_seconds=max_seconds)
+    except DiskFullError as err:
+        return Measurement(Failure.DISK_FULL, str(err))
     parameters = _parameters(name, flow)
     method = engine.scale.engine
     store.properties.insert_if_absent(

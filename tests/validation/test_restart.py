@@ -113,7 +113,9 @@ def test_geometry_that_was_cut_collapsed_or_of_another_crystal_is_passed_over(tm
 
 FULL = """
 from pathlib import Path
+from genmat.errors import DiskFullError
 from genmat.validation.vasp import Vasp
+from workflows.rawfiles import run_folder
 from pymatgen.core.lattice import Lattice
 from pymatgen.core.structure import Structure
 salt = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -128,13 +130,23 @@ for name in ("before", "during"):
         Path("fill").write_bytes(b"0" * 13 * 4096)
     outcome = Vasp().run(salt, folder=Path(name), max_seconds=300)
     print(outcome.failure, outcome.detail)
+for number in range(1000):
+    try:
+        Path(f"file-{number}").touch()
+    except OSError:
+        break
+try:
+    with run_folder(Path("kept")):
+        pass
+except DiskFullError as err:
+    print("disk_full", err)
 """
 
 
 @pytest.mark.timeout(300)
 def test_disk_full_before_or_during_a_run_of_vasp_is_its_reason(tmp_path):
     small = tmp_path / "small"
-    mount = f"mkdir -p {small} && mount -t tmpfs -o size=64k none {small} && cd {small}"
+    mount = f"mkdir -p {small} && mount -t tmpfs -o size=64k,nr_inodes=100 none {small} && cd {small}"
     probe = subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("this machine lets users mount no small file system")
@@ -144,7 +156,7 @@ def test_disk_full_before_or_during_a_run_of_vasp_is_its_reason(tmp_path):
     command = ["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, str(script)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     lines = done.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["disk_full", "disk_full"], done.stdout + done.stderr
+    assert [line.split()[0] for line in lines] == ["disk_full"] * 3, done.stdout + done.stderr
     assert all("No space left on device" in line or "no space left" in line for line in lines)
 
 

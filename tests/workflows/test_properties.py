@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from genmat.campaign.computed import ComputedProperty
 from genmat.campaign.io import parse_campaign
 from genmat.database.documents import CampaignState, VerdictRecord
+from genmat.database.store import connect
 from genmat.database.story import tell
 from genmat.screening.verdict import Reason, Stage
+from genmat.settings import Settings
+from genmat.validation.engine import Failure
 from tests.cluster.cheap_engine import CheapEngine, CheapModulus
 from tests.validation.conftest import crystal
 from workflows.accounting import core_hours
 from workflows.advance import advance
 from workflows.chunk import PROPERTIES, SELECT, SELECT_PROPERTIES, VALIDATE
 from workflows.computation import stored_computation
-from workflows.properties import open_properties
+from workflows.properties import measure, open_properties
 from workflows.run import run_campaign
 
 from .conftest import Place, outcome, put_on_target
@@ -190,3 +197,26 @@ def test_metal_is_not_asked_for_what_only_insulators_have(tmp_path, monkeypatch)
         (selection,) = store.provenance.find({"stage": SELECT_PROPERTIES})
         assert set(selection.parameters["passed_over"].values()) == {"elastic: the crystal is a metal"}
         assert store.campaigns.require("moduli").state == "finished"
+
+
+def test_folder_of_raw_files_without_room_is_the_reason_of_each_calculation_and_the_campaign_goes_on(
+    measured, tmp_path, monkeypatch
+):
+    def no_room(_folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    kept = tmp_path / "raw"
+    monkeypatch.setattr("workflows.rawfiles._is_made", no_room)
+    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Insulating())
+    monkeypatch.setenv("GENMAT_DFT_FOLDER", str(kept))
+    with connect(Settings.load(data_folder=tmp_path / "memory", mongod="/bin/false")) as store:
+        run_campaign(store, start(store).name)
+        verdict = store.candidates.require("NaCl-relaxed-draw").verdicts[-1]
+        assert (verdict.reason, store.campaigns.require("moduli").state) == (Reason.VALIDATION_FAILED, "finished")
+        assert re.fullmatch(
+            f"disk_full: raw files .* in {kept}/[0-9a-f]*: No space left on device; .*GENMAT_DFT_FOLDER", verdict.detail
+        )
+    structure_id = str(verdict_of(measured, "LiF").values["structure_id"])
+    name = ComputedProperty.ELASTIC
+    failed = measure(measured, Insulating(), name, structure_id, max_seconds=10, keep=kept)
+    assert (failed.failure, failed.core_hours) == (Failure.DISK_FULL, 0.0)
