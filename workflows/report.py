@@ -17,7 +17,7 @@ from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import geometry_bounds
 from workflows.accounting import core_hours
 from workflows.calibration import geometry_deviations, latest_calibration
-from workflows.chunk import SELECT
+from workflows.chunk import SELECT, SELECT_PROPERTIES
 from workflows.session import current_reference
 
 if TYPE_CHECKING:
@@ -115,7 +115,8 @@ def campaign_report(
         attribution="" if reference is None else reference.metadata.attribution,
         systems=tuple(systems),
         note=note,
-        passed_over=_passed_over(store, document.id),
+        passed_over=_passed_over(store, document.id, SELECT),
+        unmeasured=_passed_over(store, document.id, SELECT_PROPERTIES),
         gates=tuple(gate_outcomes(map(_verdicts, candidates))),
         cost=core_hours(store, document.id),
         calibration=latest_calibration(store, document.id),
@@ -159,9 +160,9 @@ def _candidate(
     )
 
 
-def _passed_over(store: Store, name: str) -> dict[str, str]:
-    """Return why accepted candidates were not validated, by id."""
-    found = store.provenance.find({"campaign": name, "stage": SELECT})
+def _passed_over(store: Store, name: str, stage: str) -> dict[str, str]:
+    """Return why a selection left out candidates, or properties of them, by id."""
+    found = store.provenance.find({"campaign": name, "stage": stage})
     reasons: Any = [activity.parameters.get("passed_over") or {} for activity in found]
     return {str(key): str(value) for part in reasons for key, value in part.items()}
 

@@ -239,6 +239,8 @@ class CampaignReport:
         Why there is no hull diagram; empty if there are some, or nothing to show.
     passed_over
         Why candidates were not validated, by id.
+    unmeasured
+        Which properties of confirmed candidates were not computed and why, by id.
     gates
         What the tests before relaxation saved and lost; empty without such tests.
     cost
@@ -260,6 +262,7 @@ class CampaignReport:
     systems: tuple[HullSystem, ...] = ()
     note: str = ""
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
     gates: tuple[GateOutcome, ...] = ()
     cost: Cost | None = None
     calibration: Calibration | None = None

@@ -33,6 +33,8 @@ def validated(report):
             values = {
                 "energy_above_hull": POTENTIAL + best[c.id],
                 "energy_above_hull_residual": best[c.id],
+                "bonds_changed_from_start": 0.125,
+                "potential_force_slope": 0.93,
                 "potential_stress_slope": 0.81,
                 "space_group_kept": "yes",
             }
@@ -86,10 +88,23 @@ def test_page_tells_what_properties_by_first_principles_say(validated):
     assert Reason.OFF_TARGET.text in table
 
 
+def test_page_tells_which_properties_the_budget_left_out(validated):
+    heading = "1 confirmed candidate without some of the properties asked for"
+    assert heading not in render(validated)
+    reason = "elastic: 0.5 core hours expected, 0.4 are left"
+    page = render(replace(validated, unmeasured={validated.validated[0].id: reason}))
+    assert reason in page.partition(heading)[2].partition("</details>")[0]
+
+
 def test_page_tells_classes_softening_and_the_share_by_first_principles(validated):
     page = render(validated)
     assert "Deviations by class of chemistry" in page
     assert 'data-label="Stress slope">0.81<' in page
+    assert 'data-label="Force slope">0.93<' in page
+    assert 'data-label="Bonds changed (% of sites)">12<' in page
+    classes = page.partition("Deviations by class of chemistry")[2].partition("</table>")[0]
+    assert '<td class="n">12</td>' in classes
+    assert '<td class="n">0.93</td><td class="n">0.81</td>' in classes
     assert "by gpaw" in page
     assert "from an audit of 2" in page
     assert 'href="#validation"' in page
