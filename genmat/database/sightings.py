@@ -52,7 +52,7 @@ def sightings(store: Store, candidate: CandidateDocument) -> list[Sighting]:
     structures = store.structures.get_many([own, *(place for place in places.values() if place)])
     if own not in structures or len(structures) < 2:
         return []
-    from genmat.screening.identity import Evidence, describe, is_same_cell  # pymatgen, where there is something to ask
+    from genmat.screening.identity import Evidence, describe  # pymatgen, where there is something to ask
 
     described = {key: describe(found.to_structure(), gene=found.gene or "") for key, found in structures.items()}
     return [
@@ -64,5 +64,5 @@ def sightings(store: Store, candidate: CandidateDocument) -> list[Sighting]:
             evidence=Evidence.MATCHER.text,
         )
         for other in others
-        if (place := places[other.id]) in described and is_same_cell(described[own].cell, described[place].cell)
+        if (place := places[other.id]) in described and described[own].is_same(described[place])
     ]

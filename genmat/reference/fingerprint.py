@@ -21,6 +21,8 @@ import numpy as np
 from genmat.representation.fingerprint import neighbour_distances
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
 
@@ -45,19 +47,37 @@ type Fingerprint = NDArray[np.uint16]
 """Shape (``SIZE``,)."""
 
 
-def fingerprint(structure: Structure) -> Fingerprint:
-    """Return the fingerprint of an ordered crystal, in units of ``RESOLUTION``; any cell gives the same."""
+def fingerprint(structure: Structure, *, compiled: bool = False) -> Fingerprint:
+    """Return the fingerprint of an ordered crystal, in units of ``RESOLUTION``; any cell gives the same.
+
+    Parameters
+    ----------
+    structure
+        Any cell.
+    compiled
+        Whether compiled code finds the neighbours, which pays for thousands of crystals.
+    """
+    mean = _compiled_mean() if compiled else _mean
     matrix, coordinates = structure.lattice.matrix, structure.frac_coords
-    symbols = np.asarray([site.specie.symbol for site in structure])
+    symbols = np.asarray([next(iter(site.species)).symbol for site in structure.sites])
     values = np.zeros(SIZE)
-    values[:N_ALL] = neighbour_distances(matrix, coordinates, k=N_ALL).mean(axis=0)
+    values[:N_ALL] = mean(matrix, coordinates, N_ALL)
     for part, symbol in enumerate(sorted(set(symbols.tolist()))[:MAX_ELEMENTS]):
         start = N_ALL + part * N_ELEMENT
-        distances = neighbour_distances(matrix, coordinates[symbols == symbol], k=N_ELEMENT)
-        values[start : start + N_ELEMENT] = distances.mean(axis=0)
+        values[start : start + N_ELEMENT] = mean(matrix, coordinates[symbols == symbol], N_ELEMENT)
     length = (structure.volume / len(structure)) ** (1.0 / 3.0)
     stored: Fingerprint = np.rint(np.clip(values / length / RESOLUTION, 0.0, _LARGEST)).astype(np.uint16)
     return stored
+
+
+def _mean(lattice: NDArray[np.float64], frac_coords: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    return neighbour_distances(lattice, frac_coords, k=k).mean(axis=0)
+
+
+def _compiled_mean() -> Callable[[NDArray[np.float64], NDArray[np.float64], int], NDArray[np.float64]]:
+    from genmat.representation.distances import mean_distances
+
+    return mean_distances
 
 
 def fingerprint_difference(left: NDArray[np.uint16], right: NDArray[np.uint16]) -> NDArray[np.float64]:

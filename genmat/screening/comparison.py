@@ -1,31 +1,22 @@
-"""The compiled part of :mod:`genmat.screening.matching`: cell by cell and translation by translation, in plain loops.
-
-numba compiles it once for a machine, in seconds, and keeps the result beside this file, or in the user's cache where
-that folder is read-only. Import it where crystals are compared, not at the top of a module: numba takes 0.3 s.
-"""
+"""The compiled test of :mod:`genmat.screening.matching`: cell by cell, translation by translation, in plain loops."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from genmat.representation.compilation import compiled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     type FloatArray = NDArray[np.float64]
     type IntArray = NDArray[np.int64]
 
 
-def _compiled[F: Callable[..., Any]](function: F) -> F:
-    return cast("F", njit(cache=True, error_model="numpy")(function))
-
-
-@_compiled
+@compiled
 def is_same_cell(
     left: FloatArray,
     left_points: FloatArray,
@@ -50,35 +41,52 @@ def is_same_cell(
     ltol, stol, angle_tol = tolerances
     limit = math.radians(angle_tol)
     target, found = np.empty(6), np.empty(6)
+    _fill_parameters(left, found)
     _fill_parameters(right, target)
+    if _is_longer(found, target, 1.0 + ltol):
+        return False
     steps, vectors, norms, edges, n_edges = _edges_like(left, target, ltol)
-    scale, metric, moved = np.empty((3, 3)), np.empty((3, 3)), np.empty_like(left_points)
+    cosines = _cosine_bounds(target, limit)
+    scale, metric, normal, moved = np.empty((3, 3)), np.empty((3, 3)), np.empty(3), np.empty_like(left_points)
     for i in range(n_edges[0]):
         a = edges[0, i]
         for j in range(n_edges[1]):
             b = edges[1, j]
-            found[5] = _angle(vectors, norms, a, b)
-            if abs(found[5] - target[5]) > limit:
+            if not _is_within(_cosine(vectors, norms, a, b), cosines[2]):
                 continue
+            for axis in range(3):
+                y, z = (axis + 1) % 3, (axis + 2) % 3
+                normal[axis] = steps[a, y] * steps[b, z] - steps[a, z] * steps[b, y]
             for k in range(n_edges[2]):
                 c = edges[2, k]
-                found[4] = _angle(vectors, norms, a, c)
-                found[3] = _angle(vectors, norms, b, c)
-                if abs(found[4] - target[4]) > limit or abs(found[3] - target[3]) > limit:
+                volume = normal[0] * steps[c, 0] + normal[1] * steps[c, 1] + normal[2] * steps[c, 2]
+                if abs(abs(volume) - 1.0) > 0.5:
+                    continue
+                if not _is_within(_cosine(vectors, norms, a, c), cosines[1]):
+                    continue
+                if not _is_within(_cosine(vectors, norms, b, c), cosines[0]):
                     continue
                 found[0], found[1], found[2] = norms[a], norms[b], norms[c]
+                found[3], found[4] = _angle(vectors, norms, b, c), _angle(vectors, norms, a, c)
+                found[5] = _angle(vectors, norms, a, b)
                 for axis in range(3):
                     scale[0, axis], scale[1, axis], scale[2, axis] = steps[a, axis], steps[b, axis], steps[c, axis]
-                if abs(abs(_determinant(scale)) - 1.0) > 0.5:
-                    continue
                 _fill_metric(found, target, metric)
-                _change_basis(left_points, scale, moved)
+                change_basis(left_points, scale, moved)
                 if _atoms_coincide(moved, right_points, metric, counts, stol):
                     return True
     return False
 
 
-@_compiled
+@compiled
+def _is_longer(parameters: FloatArray, others: FloatArray, factor: float) -> bool:
+    """Return whether the shortest, middle or longest edge of a cell is longer than that of another one by a factor."""
+    edges, bounds = np.sort(parameters[:3]), np.sort(others[:3])
+    longer: bool = edges[0] > factor * bounds[0] or edges[1] > factor * bounds[1] or edges[2] > factor * bounds[2]
+    return longer
+
+
+@compiled
 def _edges_like(
     lattice: FloatArray, target: FloatArray, ltol: float
 ) -> tuple[FloatArray, FloatArray, FloatArray, IntArray, IntArray]:
@@ -97,7 +105,7 @@ def _edges_like(
     n_edges
         Number of these, shape (3,).
     """
-    longest, volume = max(target[0], target[1], target[2]) * (1.0 + ltol), abs(_determinant(lattice))
+    longest, volume = max(target[0], target[1], target[2]) * (1.0 + ltol), abs(determinant(lattice))
     reach = np.empty(3, dtype=np.int64)
     for axis in range(3):
         j, k = (axis + 1) % 3, (axis + 2) % 3
@@ -106,28 +114,66 @@ def _edges_like(
             y, z = (x + 1) % 3, (x + 2) % 3
             square += (lattice[j, y] * lattice[k, z] - lattice[j, z] * lattice[k, y]) ** 2
         reach[axis] = int(longest / volume * math.sqrt(square))
-    size = (2 * reach[0] + 1) * (2 * reach[1] + 1) * (2 * reach[2] + 1)
+    bounds = np.empty((3, 2))
+    for edge in range(3):
+        bounds[edge, 0], bounds[edge, 1] = (target[edge] / (1.0 + ltol)) ** 2, (target[edge] * (1.0 + ltol)) ** 2
+    size = _fill_vectors(lattice, reach, bounds, np.empty((0, 3)), np.empty((0, 3)))
     steps, vectors, norms = np.empty((size, 3)), np.empty((size, 3)), np.empty(size)
+    _fill_vectors(lattice, reach, bounds, steps, vectors)
     edges, n_edges = np.empty((3, size), dtype=np.int64), np.zeros(3, dtype=np.int64)
     for row in range(size):
-        rest, k = divmod(row, 2 * reach[2] + 1)
-        i, j = divmod(rest, 2 * reach[1] + 1)
-        steps[row, 0], steps[row, 1], steps[row, 2] = i - reach[0], j - reach[1], k - reach[2]
-        square = 0.0
-        for axis in range(3):
-            vectors[row, axis] = 0.0
-            for step in range(3):
-                vectors[row, axis] += steps[row, step] * lattice[step, axis]
-            square += vectors[row, axis] ** 2
+        square = vectors[row, 0] ** 2 + vectors[row, 1] ** 2 + vectors[row, 2] ** 2
         norms[row] = math.sqrt(square)
         for edge in range(3):
-            if target[edge] / (1.0 + ltol) < norms[row] < target[edge] * (1.0 + ltol):
+            if _is_within(square, bounds[edge]):
                 edges[edge, n_edges[edge]] = row
                 n_edges[edge] += 1
     return steps, vectors, norms, edges, n_edges
 
 
-@_compiled
+@compiled
+def _fill_vectors(
+    lattice: FloatArray, reach: IntArray, bounds: FloatArray, steps: FloatArray, vectors: FloatArray
+) -> int:
+    """Fill in the lattice vectors as long as one of three edges, as far as there is room; return how many there are."""
+    size = 0
+    for i in range(-reach[0], reach[0] + 1):
+        for j in range(-reach[1], reach[1] + 1):
+            for k in range(-reach[2], reach[2] + 1):
+                x = i * lattice[0, 0] + j * lattice[1, 0] + k * lattice[2, 0]
+                y = i * lattice[0, 1] + j * lattice[1, 1] + k * lattice[2, 1]
+                z = i * lattice[0, 2] + j * lattice[1, 2] + k * lattice[2, 2]
+                square = x * x + y * y + z * z
+                if not (
+                    _is_within(square, bounds[0]) or _is_within(square, bounds[1]) or _is_within(square, bounds[2])
+                ):
+                    continue
+                if size < len(steps):
+                    steps[size, 0], steps[size, 1], steps[size, 2] = i, j, k
+                    vectors[size, 0], vectors[size, 1], vectors[size, 2] = x, y, z
+                size += 1
+    return size
+
+
+@compiled
+def _is_within(value: float, bounds: FloatArray) -> bool:
+    """Return whether a value lies between two others."""
+    within: bool = bounds[0] < value < bounds[1]
+    return within
+
+
+@compiled
+def _cosine_bounds(parameters: FloatArray, limit: float) -> FloatArray:
+    """Return the least and largest cosine of each angle that differs from a cell's by no more than a limit, (3, 2)."""
+    bounds = np.empty((3, 2))
+    for axis in range(3):
+        angle = parameters[3 + axis]
+        bounds[axis, 0] = -2.0 if angle + limit >= math.pi else math.cos(angle + limit)
+        bounds[axis, 1] = 2.0 if angle <= limit else math.cos(angle - limit)
+    return bounds
+
+
+@compiled
 def _atoms_coincide(
     points: FloatArray,
     others: FloatArray,
@@ -159,7 +205,7 @@ def _atoms_coincide(
     return False
 
 
-@_compiled
+@compiled
 def _find_nearest(
     points: FloatArray,
     others: FloatArray,
@@ -189,7 +235,7 @@ def _find_nearest(
     return n_partners
 
 
-@_compiled
+@compiled
 def _largest_square(
     points: FloatArray, others: FloatArray, shift: FloatArray, metric: FloatArray, partners: IntArray
 ) -> float:
@@ -209,7 +255,7 @@ def _largest_square(
     return largest
 
 
-@_compiled
+@compiled
 def _assign(
     points: FloatArray,
     others: FloatArray,
@@ -233,7 +279,7 @@ def _assign(
         start += count
 
 
-@_compiled
+@compiled
 def _join(joining: int, costs: FloatArray, prices: FloatArray, rebates: FloatArray, owners: IntArray) -> None:
     """Add an atom to a cheapest assignment, which stays one.
 
@@ -267,7 +313,7 @@ def _join(joining: int, costs: FloatArray, prices: FloatArray, rebates: FloatArr
         column = before
 
 
-@_compiled
+@compiled
 def _square(
     points: FloatArray, atom: int, others: FloatArray, other: int, shift: FloatArray, metric: FloatArray
 ) -> float:
@@ -278,7 +324,7 @@ def _square(
     return _length(x - math.floor(x + 0.5), y - math.floor(y + 0.5), z - math.floor(z + 0.5), metric)
 
 
-@_compiled
+@compiled
 def _length(x: float, y: float, z: float, metric: FloatArray) -> float:
     """Return the squared length of a fractional vector."""
     diagonal: float = x * x * metric[0, 0] + y * y * metric[1, 1] + z * z * metric[2, 2]
@@ -286,7 +332,7 @@ def _length(x: float, y: float, z: float, metric: FloatArray) -> float:
     return diagonal + 2.0 * sides
 
 
-@_compiled
+@compiled
 def _fill_metric(one: FloatArray, other: FloatArray, metric: FloatArray) -> None:
     """Fill in the scalar products of the axes of the cell whose edges and angles are the means of two."""
     for i in range(3):
@@ -295,7 +341,7 @@ def _fill_metric(one: FloatArray, other: FloatArray, metric: FloatArray) -> None
             metric[i, j] = 0.25 * (one[i] + other[i]) * (one[j] + other[j]) * math.cos(angle)
 
 
-@_compiled
+@compiled
 def _fill_parameters(lattice: FloatArray, parameters: FloatArray) -> None:
     """Fill in edges and angles (radians) of a lattice, shape (6,)."""
     for axis in range(3):
@@ -304,15 +350,22 @@ def _fill_parameters(lattice: FloatArray, parameters: FloatArray) -> None:
         parameters[3 + axis] = _angle(lattice, parameters, (axis + 1) % 3, (axis + 2) % 3)
 
 
-@_compiled
+@compiled
 def _angle(vectors: FloatArray, norms: FloatArray, i: int, j: int) -> float:
     """Return the angle between two of some vectors, radians."""
+    return math.acos(_cosine(vectors, norms, i, j))
+
+
+@compiled
+def _cosine(vectors: FloatArray, norms: FloatArray, i: int, j: int) -> float:
+    """Return the cosine of the angle between two of some vectors."""
     product = vectors[i, 0] * vectors[j, 0] + vectors[i, 1] * vectors[j, 1] + vectors[i, 2] * vectors[j, 2]
-    return math.acos(min(1.0, max(-1.0, product / (norms[i] * norms[j]))))
+    cosine: float = min(1.0, max(-1.0, product / (norms[i] * norms[j])))
+    return cosine
 
 
-@_compiled
-def _determinant(m: FloatArray) -> float:
+@compiled
+def determinant(m: FloatArray) -> float:
     """Return the determinant of a matrix, shape (3, 3)."""
     first: float = m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
     second: float = m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
@@ -320,14 +373,14 @@ def _determinant(m: FloatArray) -> float:
     return first - second + third
 
 
-@_compiled
-def _change_basis(points: FloatArray, scale: FloatArray, moved: FloatArray) -> None:
+@compiled
+def change_basis(points: FloatArray, scale: FloatArray, moved: FloatArray) -> None:
     """Fill in the coordinates of points in the cell of a unimodular matrix."""
-    inverse, determinant = np.empty((3, 3)), _determinant(scale)
+    inverse, volume = np.empty((3, 3)), determinant(scale)
     for i in range(3):
         for j in range(3):
             p, q, r, s = (j + 1) % 3, (j + 2) % 3, (i + 1) % 3, (i + 2) % 3
-            inverse[i, j] = (scale[p, r] * scale[q, s] - scale[p, s] * scale[q, r]) / determinant
+            inverse[i, j] = (scale[p, r] * scale[q, s] - scale[p, s] * scale[q, r]) / volume
     for row in range(len(points)):
         for axis in range(3):
             moved[row, axis] = 0.0

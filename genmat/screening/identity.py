@@ -118,16 +118,23 @@ class Description:
     @property
     def fingerprint(self) -> NDArray[np.uint16]:
         """Fingerprint, computed once: most crystals of a campaign are the only ones of their formula and need none."""
+        return self.find_fingerprint()
+
+    def find_fingerprint(self, *, compiled: bool = False) -> NDArray[np.uint16]:
+        """Return the fingerprint, by compiled code where asked for."""
         if self.stored_fingerprint is None:
-            self.stored_fingerprint = fingerprint(self._geometry)
+            self.stored_fingerprint = fingerprint(self._geometry, compiled=compiled)
         return self.stored_fingerprint
 
-    @property
-    def cell(self) -> Cell:
-        """The primitive, Niggli-reduced cell that the matcher compares; computed once."""
+    def find_cell(self, *, compiled: bool = False) -> Cell:
+        """Return the primitive, Niggli-reduced cell that the matcher compares; computed once."""
         if self._cell is None:
-            self._cell = reduce_cell(self._geometry)
+            self._cell = reduce_cell(self._geometry, compiled=compiled)
         return self._cell
+
+    def is_same(self, other: Description, *, compiled: bool = False) -> bool:
+        """Return whether the matcher calls two crystals the same, by compiled code where asked for."""
+        return is_same_cell(self.find_cell(compiled=compiled), other.find_cell(compiled=compiled), compiled=compiled)
 
     @property
     def _geometry(self) -> Structure:
@@ -250,7 +257,7 @@ def find_same(
     compiled
         As in :func:`is_same_cell`.
     """
-    differences = fingerprint_difference(fingerprints, crystal.fingerprint)
+    differences = fingerprint_difference(fingerprints, crystal.find_fingerprint(compiled=compiled))
     order: list[int] = np.argsort(differences, kind="stable").tolist()
     n_asked = 0
     for index in order:
@@ -263,7 +270,7 @@ def find_same(
             evidence = _without_geometry(crystal, other, difference=difference)
         elif n_asked < MAX_ASKED:
             n_asked += 1
-            evidence = crystal.shows if is_same_cell(crystal.cell, other.cell, compiled=compiled) else None
+            evidence = crystal.shows if crystal.is_same(other, compiled=compiled) else None
         if evidence is not None:
             return Same(index, evidence, difference)
     return None

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TOLERANCE = 0.25
 """Distance up to which a translation maps atoms onto atoms, Å: pymatgen's default for primitive cells."""
 
+_SAME_PRODUCT = 1e-5
+"""Difference of scalar products of edges that counts as none where a cell is reduced, Å²."""
+
 _LARGEST = 200_000
 """Distances that are compared at once."""
 
@@ -73,9 +76,26 @@ class Cell:
         return sum(numbers[:place]), numbers[place]
 
 
-def reduce_cell(structure: Structure) -> Cell:
-    """Return the reduced cell of an ordered crystal."""
-    lattice, points, numbers = _sorted_niggli(structure)
+def reduce_cell(structure: Structure, *, compiled: bool = False) -> Cell:
+    """Return the reduced cell of an ordered crystal.
+
+    Parameters
+    ----------
+    structure
+        Any cell.
+    compiled
+        Whether compiled code reduces, which pays for thousands of crystals.
+    """
+    lattice, points, numbers = _sorted_by_element(structure)
+    if compiled:
+        from genmat.screening.reduction import reduced_cell
+
+        counts = np.array(list(numbers.values()))
+        lattice, points, length, repeats = reduced_cell(lattice, points, counts, _SAME_PRODUCT, 2.0 * TOLERANCE)
+        if not repeats:
+            return Cell(lattice / length, points, tuple(numbers.items()))
+    else:
+        lattice, points = _niggli(lattice, points)
     while (smaller := _smaller(lattice, points, list(numbers.values()))) is not None:
         numbers = {symbol: number * len(smaller[1]) // len(points) for symbol, number in numbers.items()}
         lattice, points = smaller
@@ -84,18 +104,20 @@ def reduce_cell(structure: Structure) -> Cell:
     return Cell(lattice / length, points, tuple(numbers.items()))
 
 
-def _sorted_niggli(structure: Structure) -> tuple[FloatArray, FloatArray, dict[str, int]]:
-    """Return the Niggli cell, coordinates sorted by element, and the number of atoms of each."""
-    symbols = [next(iter(site.species)).symbol for site in structure]
-    numbers = {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))}
-    order = sorted(range(len(symbols)), key=symbols.__getitem__)
-    return *_niggli(structure.lattice.matrix, structure.frac_coords[order]), numbers
+def _sorted_by_element(structure: Structure) -> tuple[FloatArray, FloatArray, dict[str, int]]:
+    """Return the lattice, coordinates sorted by element, and the number of atoms of each."""
+    found: dict[str, list[FloatArray]] = {}
+    for site in structure.sites:
+        found.setdefault(next(iter(site.species)).symbol, []).append(site.frac_coords)
+    found = dict(sorted(found.items()))
+    points = np.concatenate([coords for group in found.values() for coords in group]).reshape(-1, 3)
+    return structure.lattice.matrix, points, {symbol: len(group) for symbol, group in found.items()}
 
 
 def _niggli(lattice: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the Niggli cell of a lattice and the coordinates in it; both as given where the reduction fails."""
     try:
-        reduced = spglib.niggli_reduce(lattice, eps=1e-5)
+        reduced = spglib.niggli_reduce(lattice, eps=_SAME_PRODUCT)
     except spglib.SpglibError:
         reduced = None
     if reduced is None:
@@ -197,15 +219,15 @@ def is_same(left: Cell, right: Cell, *, ltol: float, stol: float, angle_tol: flo
     """
     if left.kinds != right.kinds:
         return False
-    # The edges of a reduced cell are the shortest independent vectors of its lattice, which a cell like the right one
-    # bounds. Without this test a needle beside a compact cell would have millions of vectors to try.
-    if any(edge > (1.0 + ltol) * other for edge, other in zip(left.edges, right.edges, strict=True)):
-        return False
     if compiled:
         from genmat.screening.comparison import is_same_cell
 
         tolerances = ltol, stol, angle_tol
         return is_same_cell(left.lattice, left.points, right.lattice, right.points, left.counts, tolerances)
+    # The edges of a reduced cell are the shortest independent vectors of its lattice, which a cell like the right one
+    # bounds. Without this test a needle beside a compact cell would have millions of vectors to try.
+    if any(edge > (1.0 + ltol) * other for edge, other in zip(left.edges, right.edges, strict=True)):
+        return False
     scales = _mappings(left, right, ltol=ltol, angle_tol=angle_tol)
     if not len(scales):
         return False

@@ -11,7 +11,7 @@ import numpy as np
 
 from genmat.reference.fingerprint import fingerprint_difference
 from genmat.representation import to_structure
-from genmat.screening.identity import Description, Evidence, describe_disordered, find_same, is_same_cell
+from genmat.screening.identity import Description, Evidence, describe_disordered, find_same
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class NoveltyIndex:
             return None
         for row in rows:
             other = self._description(row).structure
-            if other is not None and is_same_cell(blended.cell, describe_disordered(other).cell):
+            if other is not None and blended.is_same(describe_disordered(other)):
                 difference = float(fingerprint_difference(self._fingerprint(row), candidate.fingerprint))
                 return Match(self._material_id(row), Evidence.DISORDERED, difference)
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genmat.reference.fingerprint import SIZE
-from genmat.screening.identity import Description, find_same, is_same_cell
+from genmat.screening.identity import Description, find_same
 from genmat.screening.verdict import Reason, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ class _Kind:
             return None
         if len(self.firsts) <= FEW and all(d.structure is not None for d in (crystal, *self._descriptions())):
             for other in self.firsts:
-                if is_same_cell(crystal.cell, other.description.cell, compiled=compiled):
+                if crystal.is_same(other.description, compiled=compiled):
                     return Duplicate(other.id, crystal.shows, None)
             return None
-        self._fill()
+        self._fill(compiled=compiled)
         same = find_same(
             crystal,
             self.fingerprints[: self.filled],
@@ -119,14 +119,14 @@ class _Kind:
     def _descriptions(self) -> Iterator[Description]:
         return (draw.description for draw in self.firsts)
 
-    def _fill(self) -> None:
+    def _fill(self, *, compiled: bool) -> None:
         """Add the fingerprints that are missing; the table doubles, so that n draws cost n, not n²."""
         if len(self.firsts) > len(self.fingerprints):
             grown = np.zeros((2 * len(self.firsts), SIZE), dtype=np.uint16)
             grown[: self.filled] = self.fingerprints[: self.filled]
             self.fingerprints = grown
         for index in range(self.filled, len(self.firsts)):
-            self.fingerprints[index] = self.firsts[index].description.fingerprint
+            self.fingerprints[index] = self.firsts[index].description.find_fingerprint(compiled=compiled)
         self.filled = len(self.firsts)
 
 
