@@ -1,9 +1,10 @@
-"""Batches that fit into memory: a limit for each device, model and precision, lowered where it was too high."""
+"""Batches that fit into memory: a limit for each loaded model, lowered where it was too high."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch_sim as ts
@@ -19,18 +20,14 @@ CPU_ATOMS = 64
 GPU_ATOMS = 8192
 """Atoms of the first batch on a GPU; what does not fit is halved. A group of the pool is several batches."""
 
-_limits: dict[tuple[str, str, str], int] = {}
-"""What turned out to fit, atoms."""
+_limits: WeakKeyDictionary[ModelInterface, int] = WeakKeyDictionary()
+"""What turned out to fit, atoms; a model is on one device, in one precision."""
 
 
 def batch_limit(model: ModelInterface) -> int:
     """Return how many atoms are evaluated together on the device of a model."""
     usual = CPU_ATOMS if model.device.type == "cpu" else GPU_ATOMS
-    return min(usual, _limits.get(_key(model), usual))
-
-
-def _key(model: ModelInterface) -> tuple[str, str, str]:
-    return str(model.device), type(model).__qualname__, str(model.dtype)
+    return min(usual, _limits.get(model, usual))
 
 
 class Fitting(ModelInterface):
@@ -40,22 +37,25 @@ class Fitting(ModelInterface):
     ----------
     model
         Potential.
+    limited_as
+        Model whose limit counts, where this one is made of it for one use.
 
     Notes
     -----
-    The limit is kept for later batches of the process. A single crystal that does not fit raises
+    The limit is kept for later batches of the model. A single crystal that does not fit raises
     ``torch.OutOfMemoryError``.
     """
 
-    def __init__(self, model: ModelInterface) -> None:
+    def __init__(self, model: ModelInterface, *, limited_as: ModelInterface | None = None) -> None:
         super().__init__()
         self._device, self._dtype = model.device, model.dtype
         self._compute_forces, self._compute_stress = model.compute_forces, model.compute_stress
         self.model = model
+        self.limited_as = model if limited_as is None else limited_as
 
     def forward(self, state: SimState, **_: Any) -> dict[str, torch.Tensor]:
         """Return energy, forces and stress as the model does."""
-        limit = _limits.get(_key(self.model))
+        limit = _limits.get(self.limited_as)
         if limit is not None and state.n_atoms > limit and state.n_systems > 1:
             return self._in_parts(state, limit)
         try:
@@ -64,7 +64,7 @@ class Fitting(ModelInterface):
             if state.n_systems == 1:
                 raise
         limit = max(1, state.n_atoms // 2)
-        _limits[_key(self.model)] = limit
+        _limits[self.limited_as] = limit
         logger.warning("%d atoms do not fit on %s: at most %d from here on", state.n_atoms, self.device, limit)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()

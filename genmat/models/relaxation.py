@@ -87,7 +87,7 @@ def evaluate(
 ) -> Iterator[tuple[int, float]]:
     """Yield the position and the total energy (eV per cell) of each crystal at its own geometry."""
     energy_only: Any = getattr(model, "energy_only", None)
-    evaluator = Fitting(model if energy_only is None else energy_only())
+    evaluator = Fitting(model if energy_only is None else energy_only(), limited_as=model)
     batch_atoms = batch_atoms or batch_limit(model)
     order = sorted(range(len(structures)), key=lambda i: len(structures[i]))
     for batch in _batches(order, [len(structures[i]) for i in order], batch_atoms):

@@ -135,8 +135,7 @@ def test_convergence_that_does_not_hold_in_the_last_evaluation_is_none():
     assert float(model(state)["forces"].norm(dim=1).max()) == pytest.approx(outcome.fmax, abs=1e-9)
 
 
-def test_out_of_memory_lowers_the_limit_instead_of_dying(monkeypatch):
-    monkeypatch.setattr(memory, "_limits", {})
+def test_out_of_memory_lowers_the_limit_instead_of_dying():
     crystals = [argon(5.2 + 0.05 * k, k) for k in range(6)]
     model = Spoilt(fits=9)
     options = {"protocol": RelaxProtocol(), "atomic_numbers": EVERY_ELEMENT}
@@ -147,10 +146,10 @@ def test_out_of_memory_lowers_the_limit_instead_of_dying(monkeypatch):
         alone = dict(relax([crystal], model=Spoilt(), **options))[0]
         assert outcomes[place].energy == pytest.approx(alone.energy, abs=1e-9)
     assert len(dict(evaluate(crystals, model=model))) == len(crystals)
+    assert memory.batch_limit(Spoilt()) == memory.CPU_ATOMS  # of another potential of the same class
 
 
-def test_a_crystal_that_never_fits_has_a_reason_and_the_others_their_energy(monkeypatch):
-    monkeypatch.setattr(memory, "_limits", {})
+def test_a_crystal_that_never_fits_has_a_reason_and_the_others_their_energy():
     small = argon(5.3, 1)
     outcomes = dict(
         relax([small * (2, 1, 1), small], model=Spoilt(fits=5), protocol=RelaxProtocol(), atomic_numbers=EVERY_ELEMENT)
