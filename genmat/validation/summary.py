@@ -36,8 +36,10 @@ class Deviation:
         Displacement of the atoms, Å.
     force_mae
         Mean absolute difference of the forces where the engine relaxed to, eV/Å.
-    stress_slope
-        Softening: change of the potential's stress over that of the engine's.
+    bonds_changed
+        Share of the sites whose number of bonded neighbours differs.
+    force_slope, stress_slope
+        Softening: change of the potential's forces and stress over that of the engine's.
     kept
         Whether the space group stayed.
     """
@@ -46,7 +48,9 @@ class Deviation:
     residual: float | None = None
     volume_change: float | None = None
     rmsd: float | None = None
+    bonds_changed: float | None = None
     force_mae: float | None = None
+    force_slope: float | None = None
     stress_slope: float | None = None
     kept: bool | None = None
 
@@ -63,7 +67,9 @@ class Deviation:
             residual=number("energy_above_hull_residual"),
             volume_change=number("volume_change_from_start"),
             rmsd=number("rmsd_from_start"),
+            bonds_changed=number("bonds_changed_from_start"),
             force_mae=number("potential_force_mae"),
+            force_slope=number("potential_force_slope"),
             stress_slope=number("potential_stress_slope"),
             kept=None if kept is None else kept == "yes",
         )
@@ -81,10 +87,10 @@ class ClassDeviation:
         Computed candidates.
     residual, absolute_residual
         Mean, and mean of the absolute values, eV/atom.
-    volume_change, rmsd, force_mae
+    volume_change, rmsd, bonds_changed, force_mae
         Means.
-    stress_slope
-        Median.
+    force_slope, stress_slope
+        Medians.
     kept
         Candidates that kept their space group.
     """
@@ -95,7 +101,9 @@ class ClassDeviation:
     absolute_residual: float | None
     volume_change: float | None
     rmsd: float | None
+    bonds_changed: float | None
     force_mae: float | None
+    force_slope: float | None
     stress_slope: float | None
     kept: int
 
@@ -123,7 +131,7 @@ def _summary(name: str, found: list[Deviation]) -> ClassDeviation:
     def known(field: str) -> list[float]:
         return [value for deviation in found if (value := getattr(deviation, field)) is not None]
 
-    residuals, slopes = known("residual"), known("stress_slope")
+    residuals = known("residual")
     return ClassDeviation(
         name,
         len(found),
@@ -131,11 +139,17 @@ def _summary(name: str, found: list[Deviation]) -> ClassDeviation:
         absolute_residual=_mean([abs(value) for value in residuals]),
         volume_change=_mean(known("volume_change")),
         rmsd=_mean(known("rmsd")),
+        bonds_changed=_mean(known("bonds_changed")),
         force_mae=_mean(known("force_mae")),
-        stress_slope=median(slopes) if slopes else None,
+        force_slope=_median(known("force_slope")),
+        stress_slope=_median(known("stress_slope")),
         kept=sum(deviation.kept is True for deviation in found),
     )
 
 
 def _mean(values: list[float]) -> float | None:
     return fmean(values) if values else None
+
+
+def _median(values: list[float]) -> float | None:
+    return median(values) if values else None

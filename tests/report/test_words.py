@@ -83,8 +83,8 @@ def test_why_a_candidate_passed_gives_distance_tolerance_and_novelty(report):
             (
                 "9 residuals of gpaw, median +0.024 eV/atom, by which later rounds find those near the tolerance. "
                 "τ 0.080 eV/atom would keep nine in ten that are confirmed; it was 0.05. In nine of ten cases a volume "
-                "changes by at most 3.1\N{NO-BREAK SPACE}% and atoms move by at most 0.042 Å (12 crystals of all campaigns "
-                "with this potential)."
+                "changes by at most 3.1\N{NO-BREAK SPACE}% and atoms move by at most 0.042 Å (12 crystals of all "
+                "campaigns with this potential)."
             ),
         ),
     ],
