@@ -49,6 +49,9 @@ def check_validity(structure: Structure, *, gates: Gates, stage: Stage = Stage.V
             f"volume {volume:.4g} Å^3/atom, allowed {gates.volume_per_atom}",
             volume_per_atom=volume if np.isfinite(volume) else str(volume),
         )
+    if not np.isfinite(structure.frac_coords).all():
+        detail = "coordinates of an atom are no numbers"
+        return Verdict.reject(stage, Reason.NO_REPRESENTATION, detail, volume_per_atom=volume)
     if gates.charge_neutral:
         balance = charge_balance(structure.composition)
         values = {"charge_balance": balance.value, "charge_test": charge_test_name()}

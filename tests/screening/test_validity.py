@@ -79,6 +79,18 @@ def test_volume_outside_the_gate_is_told_with_the_range(a):
     assert "allowed 3 to 120" in verdict.detail
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_coordinates_that_are_no_numbers_are_invalid(value):
+    nowhere = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [value, 0.5, 0.5]])
+    verdict = check_validity(nowhere, gates=GATES)
+    assert (verdict.reason, verdict.detail) == (Reason.NO_REPRESENTATION, "coordinates of an atom are no numbers")
+
+
+def test_a_cell_that_is_no_numbers_is_invalid():
+    cell = Lattice([[4, 0, 0], [0, 4, 0], [0, float("nan"), 4]])
+    assert check_validity(Structure(cell, ["Na", "Cl"], ROCK_SALT), gates=GATES).reason is Reason.VOLUME_OUT_OF_RANGE
+
+
 def test_unbalanced_charges_are_told_with_the_test():
     structure = Structure(Lattice.cubic(4.5), ["Na", "Cl", "Cl"], [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]])
     verdict = check_validity(structure, gates=GATES)
