@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import os
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.energy import EnergyScale
-from genmat.errors import EngineError, InputError
+from genmat.errors import EngineError, GenmatError, InputError
 from genmat.ids import stable_id
 from genmat.validation.chemistry import hubbard_metals, initial_moments
 from genmat.validation.engine import MAX_KPOINTS, SECONDS_PER_HOUR, Failure, Frame, Outcome, absurd_mesh
@@ -25,9 +26,13 @@ from genmat.validation.process import is_full, last_line, run_group
 from genmat.validation.symmetry import symmetrized
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pymatgen.core.structure import Structure
 
     from genmat.validation.engine import PropertyFlow
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("program.py")
 INSTALL = "install it with: pip install 'genmat[gpaw]' (Debian: libxc-dev and libopenblas-dev first)"
@@ -38,7 +43,9 @@ SECONDS_TO_START = 0.5
 SECONDS_A_STATE = 1.3e-5
 """Time of one over (k-points x spins x bands x plane waves), s. Both were fitted by benchmarks/fit_validation_cost.py;
 how far the expected times are from measured ones stands in docs/benchmarks.md."""
-STEPS_EXPECTED = 8
+STEPS_EXPECTED = 4
+"""Ionic steps of a crystal that a potential has relaxed."""
+CURVATURE_POTENTIAL = "chgnet-0.3.0"
 EMPTY_BANDS = 1.2
 
 
@@ -108,11 +115,15 @@ class Gpaw:
         Interpreter that has GPAW; by default the one that runs genmat.
     max_atoms
         Atoms of the largest cell that is computed.
+    potential
+        Potential whose curvature a relaxation starts with; ``None`` for one number in all directions. It decides about
+        the number of steps, not about the result.
     """
 
     settings: GpawSettings = field(default_factory=GpawSettings)
     python: str = sys.executable
     max_atoms: int = 24
+    potential: str | None = CURVATURE_POTENTIAL
 
     name = "gpaw"
     fidelity = "dft:pbe:gpaw"
@@ -219,14 +230,34 @@ class Gpaw:
     def _job(self, structure: Structure) -> dict[str, Any]:
         # GPAW uses the operations that hold to 1e-7 without a translation: their number decides how long it takes.
         start = symmetrized(structure)
+        hessian = self._hessian(start)
         job = {
             "species": [site.specie.symbol for site in start],
             "lattice": start.lattice.matrix.tolist(),
             "frac_coords": start.frac_coords.tolist(),
             "moments": initial_moments(structure),
+            "hessian": None if hessian is None else hessian.tolist(),
             **self.parameters,
         }
         return {**job, "key": stable_id("gpaw", job)}
+
+    def _hessian(self, start: Structure) -> NDArray[np.float64] | None:
+        """Return the potential's, or nothing where it does not know the elements or is not there."""
+        if self.potential is None:
+            return None
+        from genmat.models.calculation import calculate
+        from genmat.models.potentials import get_potential
+        from genmat.validation.curvature import curvature
+
+        try:
+            potential = get_potential(self.potential)
+            if not potential.atomic_numbers.issuperset(start.atomic_numbers):
+                return None
+            model = potential.load(device="cpu")
+            return curvature(start, lambda structures: calculate(structures, model=model))
+        except (GenmatError, ValueError) as err:
+            logger.info("a relaxation starts without curvature: %s", err)
+            return None
 
     def _describe(self) -> dict[str, Any]:
         return _describe(self.python)

@@ -113,11 +113,14 @@ def calculate(job: dict[str, Any], log: Path) -> dict[str, Any]:
 
 def _relax(atoms: Any, job: dict[str, Any], fmax: Any, stress: Any, path: list[dict[str, Any]]) -> int:
     """Relax atoms and cell; ``path`` gets every geometry with its forces and stress."""
+    import numpy as np
     from ase.filters import FrechetCellFilter
     from ase.optimize import BFGS
 
     volume = atoms.get_volume()
     optimizer: Any = BFGS(FrechetCellFilter(atoms), logfile=None)  # type: ignore[arg-type]
+    if job["hessian"] is not None:
+        optimizer.H0 = np.array(job["hessian"])
     steps = 0
     for steps, _ in enumerate(optimizer.irun(fmax=0.0, steps=job["max_steps"])):
         path.append(
