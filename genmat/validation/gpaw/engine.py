@@ -43,8 +43,7 @@ SECONDS_TO_START = 0.5
 SECONDS_A_STATE = 1.3e-5
 """Time of one over (k-points x spins x bands x plane waves), s. Both were fitted by benchmarks/fit_validation_cost.py;
 how far the expected times are from measured ones stands in docs/benchmarks.md."""
-STEPS_EXPECTED = 4
-"""Ionic steps of a crystal that a potential has relaxed."""
+STEPS_EXPECTED = 8
 CURVATURE_POTENTIAL = "chgnet-0.3.0"
 EMPTY_BANDS = 1.2
 
