@@ -117,3 +117,12 @@ def test_page_tells_what_it_cost_and_what_it_says_about_the_potential(validated)
     page = render(replace(validated, cost=Cost(1.5, 0.25, done=3, planned=4), **known))
     assert "Cost: 1.5 core hours were expected, 3 of 4 calculations took 0.25." in page
     assert "What this says about chgnet-0.3.0: 3 residuals of vasp, median +0.035 eV/atom" in page
+
+
+@pytest.mark.browser
+def test_tables_of_first_principles_stick_out_of_no_window(validated, browser, write_page):
+    browser.open(write_page(render(validated)))
+    for width in (390, 760, 1100):
+        browser.emulate(width=width, height=800, dark=False)
+        browser.wait_for_layout()
+        assert browser.evaluate("document.documentElement.scrollWidth") == width
