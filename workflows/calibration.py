@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genmat.energy import EnergyScale
@@ -109,6 +110,19 @@ def _judged(
         scales = [stored.energy_scale for stored in store.properties.find(wanted) if stored.energy_scale is not None]
         for scale in scales[:1]:
             yield candidate, values, EnergyScale.from_dict(scale)
+
+
+def energy_for_scale(store: Store, structure_id: str, scale: EnergyScale) -> float | None:
+    """Return a potential's energy of a crystal, eV/atom, that means the same as those of a scale.
+
+    They may differ in who computed them alone. ``None`` without any: energies of another functional, Hubbard U, pseudopotentials or correction have no residual.
+    """
+    for stored in store.properties.find({"structure_id": structure_id, "name": "energy_per_atom"}):
+        if stored.energy_scale is not None:
+            found = EnergyScale.from_dict(stored.energy_scale)
+            if replace(found, engine=scale.engine) == scale:
+                return stored.value
+    return None
 
 
 def geometry_deviations(store: Store, potential: str) -> list[Deviation]:

@@ -14,7 +14,7 @@ from genmat.screening.verdict import Reason, Stage, Verdict
 from genmat.validation.calibration import FEWEST, calibrate, geometry_bounds
 from genmat.validation.selection import Option, Selection, Why, select
 from workflows.accounting import core_hours_left
-from workflows.calibration import geometry_deviations, residuals
+from workflows.calibration import energy_for_scale, geometry_deviations, residuals
 from workflows.chunk import (
     COMPETE,
     COUNTED,
@@ -242,7 +242,7 @@ def _verdict(
     if computed is None:
         reason = failure_of(store, campaign.name, candidate.round, parent)
         return Verdict.reject(Stage.VALIDATE, Reason.VALIDATION_FAILED, reason, **values)
-    values |= _numbers(store, candidate, computed)
+    values |= _numbers(store, engine, candidate, computed)
     above, competing = hull_distance(store, engine, computed)
     values["competing_phases"] = competing
     if above is None:
@@ -261,7 +261,7 @@ def _verdict(
     return Verdict.accept(Stage.VALIDATE, detail, **values)
 
 
-def _numbers(store: Store, candidate: CandidateDocument, computed: Computed) -> dict[str, float | str]:
+def _numbers(store: Store, engine: Engine, candidate: CandidateDocument, computed: Computed) -> dict[str, float | str]:
     number = store.structures.require(computed.structure_id).space_group_number
     values: dict[str, float | str] = {
         "structure_id": computed.structure_id,
@@ -271,6 +271,9 @@ def _numbers(store: Store, candidate: CandidateDocument, computed: Computed) -> 
     }
     if candidate.energy_above_hull is not None:
         values["energy_above_hull_potential"] = candidate.energy_above_hull
+    potential = energy_for_scale(store, str(candidate.relaxed_structure_id), engine.scale)
+    if potential is not None:
+        values["energy_per_atom_residual"] = float(computed.values["energy_per_atom"]) - potential
     return values
 
 

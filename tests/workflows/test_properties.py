@@ -12,12 +12,14 @@ import pytest
 
 from genmat.campaign.computed import ComputedProperty
 from genmat.campaign.io import parse_campaign
-from genmat.database.documents import CampaignState, VerdictRecord
+from genmat.database.documents import CampaignState, PropertyDocument, VerdictRecord
 from genmat.database.store import connect
 from genmat.database.story import tell
+from genmat.models.potentials import get_potential
 from genmat.screening.verdict import Reason, Stage
 from genmat.settings import Settings
 from genmat.validation.engine import Failure
+from genmat.validation.vasp import Vasp
 from tests.cluster.cheap_engine import CheapEngine, CheapModulus
 from tests.validation.conftest import crystal
 from workflows.accounting import core_hours
@@ -197,6 +199,31 @@ def test_metal_is_not_asked_for_what_only_insulators_have(tmp_path, monkeypatch)
         (selection,) = store.provenance.find({"stage": SELECT_PROPERTIES})
         assert set(selection.parameters["passed_over"].values()) == {"elastic: the crystal is a metal"}
         assert store.campaigns.require("moduli").state == "finished"
+
+
+class Labelled(Insulating):
+    """The same on the scale of the labels of the Materials Project."""
+
+    scale = Vasp().scale
+
+
+def test_energies_that_mean_the_same_have_a_residual_and_others_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("genmat.validation.registry.get_engine", lambda _: Labelled())
+    scales = {"NaCl": get_potential("chgnet-0.3.0").scale, "KCl": get_potential("chgnet-r2scan").scale}
+    with connect(Settings.load(data_folder=tmp_path / "memory", mongod="/bin/false")) as store:
+        campaign = start(store, text=CAMPAIGN.replace("top: 4,", "top: 2, properties: [],"))
+        for formula, scale in scales.items():
+            of = store.structures.require(f"{formula}-relaxed")
+            energy = PropertyDocument(
+                id=f"energy-{formula}", structure_id=of.id, name="energy_per_atom", value=-3.0, unit="eV/atom",
+                fidelity="mlip", method=scale.engine, energy_scale=scale.to_dict(),
+            )  # fmt: skip
+            store.properties.insert_if_absent([energy])
+        run_campaign(store, campaign.name)
+        salt, other = (store.candidates.require(f"{name}-relaxed-draw").verdicts[-1].values for name in scales)
+    assert salt["energy_per_atom_residual"] == pytest.approx(salt["energy_per_atom"] + 3.0)
+    assert "energy_above_hull_residual" in other
+    assert "energy_per_atom_residual" not in other
 
 
 def test_folder_of_raw_files_without_room_is_the_reason_of_each_calculation_and_the_campaign_goes_on(
