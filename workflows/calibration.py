@@ -115,7 +115,7 @@ def _judged(
 def energy_for_scale(store: Store, structure_id: str, scale: EnergyScale) -> float | None:
     """Return a potential's energy of a crystal, eV/atom, that means the same as those of a scale.
 
-    They may differ in who computed them alone. ``None`` without any: energies of another functional, Hubbard U, pseudopotentials or correction have no residual.
+    They may differ in who computed them alone; ``None`` where functional, Hubbard U, pseudopotentials or correction do.
     """
     for stored in store.properties.find({"structure_id": structure_id, "name": "energy_per_atom"}):
         if stored.energy_scale is not None:
