@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from genmat.campaign.io import load_campaign
+from genmat.cli.doctor import _TESTS
+from genmat.settings import Settings
 
 
 def test_init_writes_a_campaign_that_is_valid(genmat):
@@ -52,6 +54,26 @@ def test_doctor_tells_a_missing_reference(salts, genmat):
     assert result.code == 2
     assert "campaigns cannot run: reference" in result.out
     assert "absent.parquet does not exist" in result.out
+
+
+@pytest.mark.parametrize(
+    ("command", "potcars", "ok", "expected"),
+    [
+        ("sh", ".", True, "vasp by 'sh', POTCAR files in ."),
+        ("./container sh-absent", ".", True, "not checked: that 'sh-absent' exists where container starts it"),
+        ("vasp-absent", ".", None, "the command 'vasp-absent' does not exist: set ATOMATE2_VASP_CMD"),
+        ("sh", None, None, "no POTCAR files: PMG_VASP_PSP_DIR is not set"),
+        ("sh", "absent", None, "PMG_VASP_PSP_DIR absent is no folder"),
+    ],
+)
+def test_doctor_tells_whether_vasp_and_its_potcars_are_here(monkeypatch, command, potcars, ok, expected):
+    launcher = Path("container")
+    launcher.write_text("#!/bin/sh\n")
+    launcher.chmod(0o755)
+    monkeypatch.setattr("genmat.validation.vasp.engine._site", lambda: (command, potcars))
+    found, detail = _TESTS["vasp"](Settings())
+    assert (found, expected in detail) == (ok, True)
+    assert detail.endswith("campaigns run without validation by it") == (ok is None)
 
 
 @pytest.mark.parametrize(
