@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genmat import __version__
@@ -12,6 +13,7 @@ from genmat.campaign import Campaign
 from genmat.database.documents import CampaignDocument, CampaignState, ModelDocument
 from genmat.errors import CampaignError, EnergyScaleError, GenmatError
 from genmat.models.potentials import get_potential
+from genmat.models.potentials.weights import sha256_of
 from workflows.advance import advance
 from workflows.chunk import COUNTED, PROPERTIES, VALIDATE
 from workflows.planning import campaign_generator
@@ -126,19 +128,24 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
             id=campaign.name, config=campaign.to_dict(), config_hash=campaign.config_hash, code_version=__version__
         )
     )
-    name, version = potential.name.split("-", maxsplit=1)
-    model = ModelDocument(
+    store.models.insert_if_absent([_model_document(potential)])
+    return document
+
+
+def _model_document(potential: Potential) -> ModelDocument:
+    place = potential.weights if Path(potential.weights).is_absolute() else f"package chgnet, {potential.weights}"
+    return ModelDocument(
         id=potential.name,
-        name=name,
-        version=version,
+        name=potential.family.value,
+        version=potential.version,
         kind="potential",
-        sha256=potential.sha256,
+        sha256=potential.sha256
+        if potential.weights
+        else sha256_of(f"{potential.version} {potential.options}".encode()),
         license=potential.licence,
-        location=f"package chgnet, {potential.weights}",
+        location=place if potential.weights else "no weights file",
         energy_scale=potential.scale.to_dict(),
     )
-    store.models.insert_if_absent([model])
-    return document
 
 
 def run_campaign(

@@ -8,20 +8,26 @@ import os
 import pickle
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from genmat.cli.entry import run
-from genmat.errors import PotentialError
+from genmat.energy import EnergyScale
+from genmat.errors import EnergyScaleError, PotentialError
 from genmat.models.potentials import get_potential
 from genmat.models.potentials.devices import get_device
 from genmat.models.potentials.io import allowed_potentials
+from genmat.models.potentials.registry import RAW_MP
 from genmat.models.potentials.weights import check_model_archive, sha256_of
+from genmat.reference.io import load_reference
+from workflows.run import check_labelled
 
 from .tiny_mace import ELEMENTS, tiny_mace
 
+LABELLED = EnergyScale("vasp", "PBE", "MP", "PBE", "MP2020")
 SCALE = ("--functional", "PBE", "--hubbard", "MP", "--pseudopotentials", "PBE", "--correction", "none")
 
 
@@ -149,6 +155,24 @@ def test_an_added_mace_is_private_and_can_be_loaded_by_name(tmp_path, genmat, fo
     code, text = genmat("add", "tiny", str(file), "--trust", *SCALE)
     assert code == 2
     assert "is taken by weights" in text
+
+
+def test_a_raw_mace_has_a_hull_of_raw_labels_once_it_says_that_it_predicts_them(tmp_path, genmat, folder):
+    file = tmp_path / "tiny.model"
+    file.write_bytes(tiny_mace())
+    known = load_reference()
+    raw = replace(known, metadata=replace(known.metadata, scale=replace(RAW_MP, engine="vasp")))
+    code, text = genmat("add", "tiny", str(file), "--trust", *SCALE, "--json")
+    assert code == 0, text
+    assert json.loads(text)["labels"] is None
+    with pytest.raises(EnergyScaleError, match="nobody states which labels tiny predicts"):
+        check_labelled(get_potential("tiny"), raw)
+    code, text = genmat("add", "tiny", str(file), "--trust", *SCALE, "--labels", "vasp", "--json")
+    assert code == 0, text
+    assert json.loads(text)["labels"] == "vasp/PBE+U:MP/PBE/none"
+    check_labelled(get_potential("tiny"), raw)
+    with pytest.raises(EnergyScaleError, match=r"predicts energies on the scale vasp/.*/none, .* names ones on vasp/"):
+        check_labelled(get_potential("tiny"), replace(raw, metadata=replace(known.metadata, scale=LABELLED)))
 
 
 def test_a_model_of_torchsim_is_added_by_its_class(genmat):

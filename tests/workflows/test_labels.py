@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from pymatgen.core.composition import Composition
 
 from genmat.campaign.io import parse_campaign
+from genmat.cli.entry import run
 from genmat.database.documents import CampaignDocument, SnapshotRecord
 from genmat.energy import EnergyScale
 from genmat.errors import CampaignError, EnergyScaleError
@@ -129,6 +131,36 @@ def test_a_dft_hull_that_cannot_judge_is_refused_at_the_start(named, potential, 
     check_labelled(CHGNET, named)
     with pytest.raises(EnergyScaleError, match=match):
         check_labelled(potential, named if is_named else None)
+
+
+def test_raw_labels_judge_a_users_potential_once_it_says_that_it_predicts_them(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GENMAT_DATA_FOLDER", str(tmp_path / "allowed"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    raw = replace(SCALE, correction="none")
+    found = as_labels([0, 1, 2])
+    write_reference(replace(found, metadata=replace(found.metadata, scale=raw)), tmp_path / "raw.parquet")
+    monkeypatch.setenv("GENMAT_LABELS", str(tmp_path / "raw.parquet"))
+    screen = "screen: {hull: dft, potential: soft, "
+    campaign = parse_campaign(CAMPAIGN.format(name="raw").replace("screen: {", screen), source="test")
+    add = ["models", "add", "soft", "--kind", "lennard_jones.LennardJonesModel", "--option", "compute_stress=true"]
+    add += ["--functional", "PBE", "--hubbard", "MP", "--pseudopotentials", "PBE", "--correction", "none", "--json"]
+
+    assert run([*add]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] is None
+    with pytest.raises(EnergyScaleError, match=r"nobody states which labels soft predicts: add it again .* --labels"):
+        create_campaign(store, campaign)
+    assert store.campaigns.get("raw") is None
+
+    assert run([*add, "--labels", "vasp"]) == 0
+    assert json.loads(capsys.readouterr().out)["labels"] == "vasp/PBE+U:MP/PBE/none"
+    create_campaign(store, campaign)
+    judging = load_snapshot(store, freeze(store, "raw", round_number=0, structure_ids=[])).judging(
+        "dft", get_potential("soft")
+    )
+    assert judging.scale == raw
+    model = store.models.require("soft")
+    assert (model.name, model.version) == ("torchsim", "lennard_jones.LennardJonesModel")
+    assert model.location == "no weights file"
 
 
 def test_other_labels_than_the_frozen_ones_are_refused(store, named, tmp_path, monkeypatch):
