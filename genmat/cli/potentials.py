@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,11 +72,11 @@ def add(  # noqa: PLR0913 - the parts of a scale are never guessed
             raise InputError(msg)
         potential = _mace(name, data, str(file), scale, options, sha256=sha256, trust=trust, licence=licence)
     else:
-        potential = _torchsim(name, data, kind, scale, options, max_atomic_number, licence=licence)
         if file is not None:
             from genmat.models.potentials.io import check_expected
 
             check_expected(data, what=str(file), sha256=sha256, trust=trust)
+        potential = _torchsim(name, data, kind, scale, options, max_atomic_number, licence=licence)
     _allow(replace(corrected(potential) if mp2020 else potential, labels=labels), data, as_json=as_json)
 
 
@@ -182,8 +183,10 @@ def _torchsim(
     check_new_name(name, sha256=digest)
     scale = replace(scale, engine=f"{kind.partition('.')[0]}-{digest[:12]}")
     potential = replace(potential, sha256=digest, scale=scale, licence=licence)
-    if not data:
-        potential.load()
+    with TemporaryDirectory() as folder:  # called as it will be: a loader may go by the end of the name
+        place = Path(folder) / f"{name}.model"
+        place.write_bytes(data)
+        replace(potential, weights=str(place) if data else "").load()
     return potential
 
 

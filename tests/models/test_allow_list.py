@@ -191,6 +191,26 @@ def test_a_model_of_torchsim_is_added_by_its_class(genmat):
     assert "soft" in {entry["name"] for entry in json.loads(text)}
 
 
+def test_a_model_of_torchsim_with_a_file_is_loaded_once_before_it_is_allowed(tmp_path, genmat, folder):
+    data = tiny_mace()
+    file = tmp_path / "tiny.ckpt"
+    add = ("add", "other", str(file), "--kind", "mace.MaceModel", *SCALE)
+    for content in (data[: len(data) // 2], torch_file(torch.zeros(3)), b"no model", b""):
+        file.write_bytes(content)
+        code, text = genmat(*add, "--trust")
+        assert code == 2
+        assert "potential other: torch_sim.models.mace.MaceModel cannot be made of" in text
+        assert not folder.exists()
+    file.write_bytes(data)
+    code, text = genmat(*add)
+    assert code == 2
+    assert "give the one that its authors publish as --sha256" in text
+    code, text = genmat(*add, "--trust")
+    assert code == 0, text
+    assert get_potential("other").load().dtype == torch.float64
+    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import os
 import warnings
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from pymatgen.core.structure import Structure
 
 from genmat.errors import PotentialError
 from genmat.models.potentials.neighbours import cpu_neighbours
+from genmat.models.potentials.weights import loads_stay_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-"""Variable that mace sets at import; with it every later ``torch.load`` of the process runs pickles unasked."""
 SAME_ENERGY, SAME_FORCE = 1e-4, 1e-3
 """Largest differences (eV/atom, eV/Å) between two implementations of one model."""
 
@@ -35,16 +33,11 @@ SAME_ENERGY, SAME_FORCE = 1e-4, 1e-3
 @contextlib.contextmanager
 def _importing_mace() -> Iterator[None]:
     """Import mace without what it prints, and without what it leaves in the environment."""
-    before = os.environ.get(UNSAFE)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import mace  # noqa: F401 - before e3nn, whose tables it makes loadable
+    with loads_stay_safe(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mace  # noqa: F401 - before e3nn, whose tables it makes loadable
 
-            yield
-    finally:
-        if before is None:
-            os.environ.pop(UNSAFE, None)
+        yield
 
 
 def read_mace(data: bytes, *, name: str) -> Any:

@@ -12,6 +12,7 @@ from torch_sim.models.interface import ModelInterface
 
 from genmat.errors import PotentialError
 from genmat.models.potentials.neighbours import cpu_neighbours
+from genmat.models.potentials.weights import loads_stay_safe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,13 +50,19 @@ def load_torchsim(
     weights_argument = arguments.pop(WEIGHTS_ARGUMENT, "model")
     if weights is not None:
         arguments[weights_argument] = str(weights)
-    make = _class(version, name)
+    with loads_stay_safe():
+        return _made(_class(version, name), arguments, version, name=name, device=device)
+
+
+def _made(make: Any, arguments: dict[str, Any], version: str, *, name: str, device: torch.device) -> ModelInterface:
     if device.type == "cpu" and "neighbor_list_fn" in inspect.signature(make).parameters:
         arguments.setdefault("neighbor_list_fn", cpu_neighbours)
     try:
-        model = make(**arguments, device=device)
-    except (ImportError, TypeError, ValueError, RuntimeError, OSError) as err:
-        reason = str(err).partition("\n")[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a package calls deprecated
+            model = make(**arguments, device=device)
+    except Exception as err:  # packages that genmat does not bring, reading a file that may be anything
+        reason = str(err).partition("\n")[0] or type(err).__name__
         msg = f"potential {name}: torch_sim.models.{version} cannot be made of {sorted(arguments)}: {reason}"
         raise PotentialError(msg) from err
     if not (isinstance(model, ModelInterface) and model.compute_forces and model.compute_stress):

@@ -6,8 +6,10 @@ archive and the names that it asks Python for looked at; the same bytes, and onl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 import pickletools
 import zipfile
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 from genmat.errors import PotentialError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 PACKAGES = frozenset({"torch", "mace", "e3nn"})
@@ -43,6 +46,21 @@ NAMES = frozenset(
     }
 )
 """Further names that a model may ask for."""
+
+
+UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+"""Variable that mace sets at import; with it every later ``torch.load`` of the process runs pickles unasked."""
+
+
+@contextlib.contextmanager
+def loads_stay_safe() -> Iterator[None]:
+    """Undo what packages imported here leave in the environment."""
+    before = os.environ.get(UNSAFE)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(UNSAFE, None)
 
 
 def sha256_of(data: bytes) -> str:
