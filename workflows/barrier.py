@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import batched
 from typing import TYPE_CHECKING
 
 from genmat.database.candidates import Decision
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from genmat.screening.uniqueness import Duplicate
 
 SECONDS_PER_HOUR = 3600.0
+
+_BATCH = 5000
+"""Structures that are read at once where draws are compared."""
 
 
 def close_generation(store: Store, campaign: Campaign, state: RoundState) -> None:
@@ -161,22 +165,27 @@ def _passed(candidate: CandidateDocument, stage: Stage) -> bool:
 def _duplicates(
     store: Store, campaign: Campaign, candidates: Sequence[CandidateDocument], *, relaxed: bool
 ) -> dict[str, Duplicate | None]:
-    """Return which earlier draw each candidate repeats, as drawn or as relaxed; None for the first of its kind."""
-    from genmat.screening.identity import describe, describe_disordered
-    from genmat.screening.uniqueness import Candidate, find_duplicates
+    """Return which earlier draw each candidate repeats, as drawn or as relaxed; None for the first of its kind.
 
-    place = {c.id: str(c.relaxed_structure_id if relaxed else c.structure_id) for c in candidates}
-    documents = store.structures.get_many(place.values())
-    draws = []
-    for candidate in candidates:
-        document = documents[place[candidate.id]]
-        structure = document.to_structure()
-        if campaign.screen.matching == "disordered":
-            description = describe_disordered(structure)
-        else:
-            description = describe(structure, gene=document.gene or "")
-        draws.append(Candidate(candidate.id, (candidate.round, candidate.index), description))
-    return find_duplicates(draws)
+    The candidates come in the order of their draws; of a million only the firsts stay in memory.
+    """
+    from genmat.screening.identity import describe, describe_disordered
+    from genmat.screening.uniqueness import MANY, Candidate, KnownDraws
+
+    known, repeats = KnownDraws(compiled=len(candidates) >= MANY), {}
+    for batch in batched(candidates, _BATCH):
+        place = {c.id: str(c.relaxed_structure_id if relaxed else c.structure_id) for c in batch}
+        documents = store.structures.get_many(place.values())
+        for candidate in batch:
+            document = documents[place[candidate.id]]
+            structure = document.to_structure()
+            if campaign.screen.matching == "disordered":
+                description = describe_disordered(structure)
+            else:
+                description = describe(structure, gene=document.gene or "")
+            draw = Candidate(candidate.id, (candidate.round, candidate.index), description)
+            repeats[candidate.id] = known.add(draw)
+    return repeats
 
 
 def _uniqueness_verdict(candidate: CandidateDocument, repeats: Mapping[str, Duplicate | None], stage: Stage) -> Verdict:
