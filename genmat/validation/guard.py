@@ -20,32 +20,42 @@ GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.5
 _ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
 _NOT_FOUND = 127
+_ASKED = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
 def main(arguments: list[str]) -> int:
     """Run the command and return its exit code, negative for a signal as in :mod:`subprocess`."""
     parent, command = int(arguments[0]), arguments[1:]
-    ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
-    asked = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
+    adopt()
     try:
         program = os.posix_spawnp(command[0], command, os.environ, setsigmask=[])
     except OSError as err:
         print(f"{command[0]}: {err.strerror}", flush=True)  # noqa: T201 - the log of the program
         return _NOT_FOUND
-    status = _wait(program, parent, asked)
+    return watch(program, parent)
+
+
+def adopt() -> None:
+    """Become the parent of every orphan below this process, and leave signals to :func:`watch`."""
+    ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ASKED)
+
+
+def watch(program: int, parent: int) -> int:
+    """Wait for a program, end all that is below this process, and return the program's exit code."""
+    status = _wait(program, parent)
     _end_all()
     return -signal.SIGTERM if status is None else os.waitstatus_to_exitcode(status)
 
 
-def _wait(program: int, parent: int, asked: set[signal.Signals]) -> int | None:
+def _wait(program: int, parent: int) -> int | None:
     """Return the wait status of the program; ``None`` if it is to be ended first."""
     while os.getppid() == parent:
         with suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
                 if found[0] == program:
                     return found[1]
-        told = signal.sigtimedwait(asked, _POLL_SECONDS)
+        told = signal.sigtimedwait(_ASKED, _POLL_SECONDS)
         if told is not None and told.si_signo != signal.SIGCHLD:
             return None
     return None

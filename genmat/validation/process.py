@@ -10,12 +10,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from genmat.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import BinaryIO
 
 GUARD = Path(__file__).with_name("guard.py")
 GRACE_SECONDS = 4.0
@@ -35,8 +36,38 @@ class Ended:
     said: str
 
 
+class Started(Protocol):
+    """A guard that leads a group of its own, and the program below it."""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the guard, and id of its group."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit code; raise :class:`subprocess.TimeoutExpired` after some seconds."""
+
+
+def start_guarded(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: BinaryIO) -> Started:
+    """Start a guard and a program below it."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def run_group(
-    command: Sequence[str], *, folder: Path, max_seconds: float, environment: Mapping[str, str], log: str
+    command: Sequence[str],
+    *,
+    folder: Path,
+    max_seconds: float,
+    environment: Mapping[str, str],
+    log: str,
+    start: Callable[[Sequence[str], Path, Mapping[str, str], BinaryIO], Started] = start_guarded,
 ) -> Ended:
     """Run a program to its end or until its time is over; nothing that it started survives either.
 
@@ -54,6 +85,8 @@ def run_group(
         The program's whole environment.
     log
         File in ``folder`` for what it prints.
+    start
+        How it is started.
 
     Raises
     ------
@@ -62,15 +95,7 @@ def run_group(
     """
     started = time.monotonic()
     with (folder / log).open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), *command],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start(command, folder, environment, file)
         _running.add(process.pid)
         try:
             code: int | None = process.wait(timeout=max_seconds)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -11,6 +14,7 @@ from genmat.database.store import connect
 from genmat.settings import Settings
 from genmat.validation.engine import Failure
 from genmat.validation.vasp import Vasp
+from genmat.validation.vasp.nursery import NURSERY
 from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.steps import finished_steps
 from workflows.computation import compute, computed_id
@@ -35,22 +39,31 @@ STOPPED = (
 """Ionic steps that take so long that custodian lets no further one begin."""
 
 
-@pytest.fixture
-def site(runs, tmp_path, monkeypatch):
-    """Return a function that installs a ``vasp``; it is told what to do in a folder called ``attempt/step``."""
-    potcars = tmp_path / "potcars" / "POT_GGA_PAW_PBE"
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Give all tests one environment, so that they fork one process; return the folder of ``vasp``."""
+    folder = tmp_path_factory.mktemp("site")
+    potcars = folder / "potcars" / "POT_GGA_PAW_PBE"
     potcars.mkdir(parents=True)
     (potcars / "POTCAR.Si.gz").write_bytes(gzip.compress(POTCAR.encode()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PMG_VASP_PSP_DIR", str(folder / "potcars"))
+        patch.setenv("ATOMATE2_VASP_CMD", str(folder / "vasp"))
+        patch.setenv("PYTHONWARNINGS", "ignore")
+        yield folder
+
+
+@pytest.fixture
+def site(environment, runs, tmp_path, monkeypatch):
+    """Return a function that installs a ``vasp``; it is told what to do in a folder called ``attempt/step``."""
 
     def install(days):
+        monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)  # one environment for all
         lines = "\n".join(f"{step}) {what} ;;" for step, what in days.items())
-        program = tmp_path / "vasp"
+        program = environment / "vasp"
         program.write_text(VASP.format(folder=tmp_path, run=runs / "nonmetallic", days=lines))
         program.chmod(0o755)
 
-    monkeypatch.setenv("PMG_VASP_PSP_DIR", str(tmp_path / "potcars"))
-    monkeypatch.setenv("ATOMATE2_VASP_CMD", str(tmp_path / "vasp"))
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
     return install
 
 
@@ -140,3 +153,47 @@ def test_steps_that_are_cut_or_of_another_crystal_are_not_finished(runs, tmp_pat
     assert finished_steps(attempts, structure=silicon()) == []
     (tmp_path / "attempt-1" / "folders.json").write_text('["')
     assert finished_steps(attempts, structure=silicon()) == []
+
+
+def test_process_of_one_structure_serves_the_next_until_it_dies_or_the_environment_changes(site, tmp_path, monkeypatch):
+    site({})
+
+    def process_of(folder):
+        outcome = Vasp().run(rocksalt(), folder=tmp_path / folder, max_seconds=500)
+        assert outcome.failure is Failure.UNSUPPORTED_ELEMENT, outcome.detail
+        return NURSERY.process
+
+    first = process_of("a")
+    assert process_of("b") is first
+    first.kill()
+    second = process_of("c")
+    assert second is not first
+    monkeypatch.setenv("ATOMATE2_VASP_GAMMA_CMD", "another")
+    assert process_of("d") is not second
+    assert second.poll() is not None
+
+
+WORKER = """
+from pathlib import Path
+from pymatgen.core.structure import Structure
+from genmat.validation.vasp import Vasp
+Vasp().run(Structure.from_file("crystal.json"), folder=Path("run"), max_seconds=500)
+"""
+
+
+def test_worker_that_is_killed_leaves_no_vasp_running(site, tmp_path):
+    site({"run/job_1": "exec setsid sleep 300"})
+    (tmp_path / "crystal.json").write_text(silicon().to_json())
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "calls").exists():
+        assert worker.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    here = tmp_path / "run" / "job_1"
+    assert runs_in(here)
+    worker.kill()
+    worker.wait()
+    while runs_in(here):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

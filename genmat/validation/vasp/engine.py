@@ -10,7 +10,6 @@ import json
 import math
 import os
 import re
-import sys
 import time
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +23,7 @@ from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome, absurd_
 from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.restart import earlier_attempts
 from genmat.validation.vasp.command import check_command
+from genmat.validation.vasp.nursery import NURSERY
 from genmat.validation.vasp.outputs import cores_of, read_path, read_run
 from genmat.validation.vasp.steps import STEPS, finished_steps
 
@@ -201,11 +201,12 @@ def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> End
             (folder / name).unlink(missing_ok=True)
         (folder / "job.json").write_text(json.dumps(told), encoding="utf-8")
         ended = run_group(
-            [sys.executable, "-m", "genmat.validation.vasp.program", "job.json"],
+            ["job.json"],
             folder=folder,
             max_seconds=max_seconds,
             environment=os.environ,
             log="program.log",
+            start=NURSERY.start,
         )
     except OSError as err:
         full = err.errno in {errno.ENOSPC, errno.EDQUOT}

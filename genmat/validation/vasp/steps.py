@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,14 @@ from genmat.validation.vasp.outputs import read_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NEEDED = (
+    "atomate2.common.files",
+    "atomate2.vasp.files",
+    "atomate2.vasp.run",
+    "pymatgen.io.vasp.outputs",
+    "pymatgen.io.vasp.sets",
+)
+"""Modules that a step imports."""
 STEPS = ("job_1", "job_2", "job_3")
 """Folders of two relaxations and a static calculation."""
 CARRIED = ("WAVECAR", "CHGCAR")
@@ -29,6 +38,12 @@ MONITOR_SHARE = 0.02
 """The same of a short one, of its wall time."""
 BUFFER_SHARE = 0.1
 """Share of a short wall time that is kept for the last ionic step; custodian keeps 300 s of a long one."""
+
+
+def load() -> None:
+    """Import what a step needs, seconds of it."""
+    for name in NEEDED:
+        import_module(name)
 
 
 def step_inputs(functional: str) -> tuple[Any, ...]:
