@@ -27,8 +27,11 @@ ORDERINGS = {
 
 
 @pytest.mark.parametrize(("matching", "repeats"), [("ordered", None), ("disordered", "planes")])
-@pytest.mark.parametrize("relaxed", [False, True])
-def test_orderings_of_one_alloy_are_repeats_only_where_the_campaign_says_so(tmp_path, matching, repeats, relaxed):
+@pytest.mark.parametrize(("relaxed", "batch"), [(False, 5000), (True, 1)])
+def test_orderings_of_one_alloy_are_repeats_only_where_the_campaign_says_so(
+    tmp_path, monkeypatch, matching, repeats, relaxed, batch
+):
+    monkeypatch.setattr("workflows.barrier._BATCH", batch)
     text = CAMPAIGN.format(name="alloys").replace("screen: {", f"screen: {{matching: {matching}, ")
     campaign = parse_campaign(text, source="test")
     place = "relaxed_structure_id" if relaxed else "structure_id"
