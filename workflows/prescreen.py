@@ -264,7 +264,7 @@ def _relaxation_verdict(
     gates = campaign.screen.gates.model_copy(update={"charge_neutral": False})
     again = check_validity(relaxation.structure, gates=gates, stage=Stage.RELAX)
     if not again.passed:
-        return again
+        return replace(again, values={**values, **again.values})
     detail = f"{relaxation.n_steps} steps, fmax {relaxation.fmax:.3f} eV/Å, volume {change:+.1%}"
     if proposed != described.space_group_number:
         detail += f", space group {proposed} became {described.space_group_number}"

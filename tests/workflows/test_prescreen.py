@@ -107,6 +107,8 @@ def test_atoms_that_relaxed_into_each_other_reject_in_the_stage_of_relaxation():
     close = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.1, 0.1, 0.1]])
     verdict = judged(relaxed(close))
     assert (verdict.stage, verdict.reason) == (Stage.RELAX, Reason.TOO_CLOSE)
+    assert verdict.values["min_distance"] == pytest.approx(0.4 * 3**0.5)
+    assert (verdict.values["n_steps"], verdict.values["space_group_number_proposed"]) == (7, 221)
 
 
 class Dying:
