@@ -28,7 +28,7 @@ CAMPAIGN = """
 name: {name}
 target:
   chemistry: {{elements: [Li, Na, Mg, F], required: [F]}}
-  n_atoms: {{min: 3, max: 5}}
+  n_atoms: {{min: 3, max: 4}}
 generate: {{n: 30, seed: 2}}
 screen: {{max_relaxed: 6, hull_tolerance: 0.3, relax: {{fmax: 0.1, smax: 2}}}}
 validate: {{engine: gpaw, top: 1, hull_tolerance: 0.3, max_core_hours: 0.3}}
@@ -85,6 +85,7 @@ def judged(store):
 @pytest.mark.timeout(900)
 def test_best_candidate_gets_a_verdict_with_the_numbers_of_both_methods(finished):
     ((candidate, verdict),) = judged(finished)
+    assert candidate.nsites <= 4
     assert verdict.values["chosen_as"] == "best"
     assert verdict.values["energy_above_hull_potential"] == candidate.energy_above_hull
     residual = verdict.values["energy_above_hull"] - candidate.energy_above_hull
