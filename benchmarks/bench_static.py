@@ -1,10 +1,11 @@
 """Measure what tests by one evaluation as proposed save and lose: every sample is relaxed, whatever they say.
 
-    python benchmarks/bench_static.py FILE [--number 160] [--workers 1] [--work-folder FOLDER] [--tolerance 0.08]
+    python benchmarks/bench_static.py [FILE] [--number 160] [--workers 1] [--work-folder FOLDER] [--tolerance 0.08]
+        [--rattle 0.05]
 
 FILE holds proposed structures, such as those of ``genmat sample -n 240 --seed 11 --output samples.parquet``; a random
-part is relaxed in primitive cells. A relaxed crystal counts as stable if it converged and lies at most τ above CHGNet's
-own hull; novelty is not asked. Resumes from its work folder.
+part is relaxed in primitive cells, in stages as campaigns do (``--rattle 0``: as proposed). A relaxed crystal counts as
+stable if it converged and lies at most τ above CHGNet's own hull; novelty is not asked. Resumes from its work folder.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from genmat.errors import MissingReferenceError
 from genmat.evaluation.io import read_samples
 from genmat.generation.library import template_library
 from genmat.models.pool import PotentialPool
-from genmat.models.protocol import RelaxProtocol
+from genmat.models.protocol import USUAL_RATTLE, RelaxProtocol
 from genmat.reference.io import load_reference
 from genmat.reference.journal import Journal
 
@@ -43,14 +44,18 @@ THRESHOLDS = {
 def main() -> None:
     """Print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("file", type=Path, help="samples")
+    parser.add_argument("file", type=Path, nargs="?", help="samples; without them nothing is measured")
     parser.add_argument("--number", type=int, default=160, help="random samples that are relaxed")
     parser.add_argument("--seed", type=int, default=0, help="seed of their choice")
     parser.add_argument("--tolerance", type=float, default=0.08, help="τ, eV/atom")
+    parser.add_argument("--rattle", type=float, default=USUAL_RATTLE, help="displacement of the stages, Å")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--work-folder", type=Path, default=Path("genmat-output/bench"), help="what is done; resumes")
     arguments = parser.parse_args()
     print(describe_machine())
+    if arguments.file is None:
+        print("not measured: name a file of samples, see --help")
+        return
 
     samples = read_samples(arguments.file)
     chosen = np.random.default_rng(arguments.seed).permutation(len(samples))[: arguments.number].tolist()
@@ -59,12 +64,16 @@ def main() -> None:
         for place in chosen
         if (structure := samples[place].structure) is not None
     }
-    journal = Journal(arguments.work_folder / "static-gates.jsonl")
-    records = relaxed(structures, journal, workers=arguments.workers)
+    protocol = RelaxProtocol(rattle=arguments.rattle)
+    print(protocol.text)
+    journal = Journal(arguments.work_folder / f"static-gates-{arguments.rattle:g}.jsonl")
+    records = relaxed(structures, journal, protocol=protocol, workers=arguments.workers)
     table(structures, records, load_reference(), tolerance=arguments.tolerance)
 
 
-def relaxed(structures: dict[str, Structure], journal: Journal, *, workers: int) -> dict[str, dict[str, Any]]:
+def relaxed(
+    structures: dict[str, Structure], journal: Journal, *, protocol: RelaxProtocol, workers: int
+) -> dict[str, dict[str, Any]]:
     """Return energies, forces and steps of each sample, as proposed and relaxed."""
     done = journal.read()
     todo = [name for name in structures if name not in done]
@@ -82,7 +91,7 @@ def relaxed(structures: dict[str, Structure], journal: Journal, *, workers: int)
                         "n_steps": outcome.n_steps,
                         "failure": outcome.failure,
                     }
-                    for name, outcome in pool.relax(block, missing=set(block), protocol=RelaxProtocol())
+                    for name, outcome in pool.relax(block, missing=set(block), protocol=protocol)
                 ]
                 journal.append(records)
                 done |= {record["material_id"]: record for record in records}
