@@ -27,6 +27,7 @@ from workflows.advance import advance
 from workflows.chunk import PROPERTIES, SELECT, SELECT_PROPERTIES, VALIDATE
 from workflows.computation import stored_computation
 from workflows.properties import measure, open_properties
+from workflows.report import campaign_report
 from workflows.run import run_campaign
 
 from .conftest import Place, outcome, put_on_target
@@ -150,6 +151,17 @@ def test_core_hours_of_all_calculations_stand_beside_what_was_expected(measured)
     assert cost.expected == pytest.approx(chosen.parameters["expected_core_hours"] + 1.5)
     assert min(cost.spent, chosen.parameters["expected_core_hours"]) > 0
     assert core_hours(measured, "another") is None
+
+
+def test_report_holds_cost_residuals_and_bounds_of_the_whole_campaign(measured):
+    candidates = list(measured.candidates.iterate({"campaign": "moduli"}))
+    report = campaign_report(measured, measured.campaigns.require("moduli"), candidates, [])
+    assert report.cost == core_hours(measured, "moduli")
+    assert report.calibration.scale == Insulating.scale
+    verdicts = [v for candidate in candidates for v in candidate.verdicts if v.stage == Stage.VALIDATE]
+    residuals = sorted(verdict.values["energy_above_hull_residual"] for verdict in verdicts)
+    assert report.calibration.residuals == tuple(residuals) != ()
+    assert (report.geometry.number, report.geometry.volume_change) == (4, None)
 
 
 def test_properties_do_not_change_what_validation_stored(measured):
