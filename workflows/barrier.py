@@ -240,7 +240,7 @@ def _outcome(store: Store, candidate: CandidateDocument, repeats: Mapping[str, D
 def _definition(campaign: Campaign, document: CampaignDocument, state: RoundState) -> SsunDefinition:
     from genmat.screening.identity import MATCHER, Evidence
     from workflows.description import SYMPREC
-    from workflows.prescreen import relax_protocol
+    from workflows.relaxation import relax_protocol
     from workflows.snapshot import hull_text
 
     reference = current_reference()

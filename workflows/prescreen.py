@@ -23,7 +23,8 @@ from workflows.further import (
     PhononMaker,
     ThermalExpansionMaker,
 )
-from workflows.identity import property_id, relaxed_structure_id
+from workflows.identity import property_id
+from workflows.relaxation import potential_properties, relax_protocol, write_relaxation
 from workflows.session import potential_pool
 from workflows.static import StaticMaker, worth_relaxing
 
@@ -33,15 +34,11 @@ if TYPE_CHECKING:
     from jobflow.core.job import Job
     from pymatgen.core.structure import Structure
 
-    from genmat.campaign import Campaign, PropertyName
+    from genmat.campaign import PropertyName
     from genmat.database.documents import CandidateDocument, StructureDocument
-    from genmat.models.potentials import Potential
-    from genmat.models.protocol import Relaxation, RelaxProtocol
     from genmat.screening.prediction import Prediction
     from genmat.screening.uncertainty import Calibration
-    from genmat.screening.verdict import Verdict
     from workflows.chunk import Chunk, Work
-    from workflows.description import Described
 
 INTERVAL_KEYS = (
     "energy_above_hull_low",
@@ -58,9 +55,6 @@ INTERVAL_KEYS = (
 ONE_SIGMA = 0.68
 
 HEADS = "property-heads"
-
-SADDLE = 0.01
-"""Energy whose loss after a displacement is told, eV/atom; less may be what the symmetric stage had left."""
 
 VOLUME_STEPS = 60
 """Steps of an ion relaxation at fixed volume, for the equation of state."""
@@ -97,14 +91,6 @@ class PrescreenMaker(Maker):
         return Flow(jobs, output=jobs[-1].output, name=self.name)
 
 
-def relax_protocol(campaign: Campaign) -> RelaxProtocol:
-    """Return how a campaign relaxes its candidates."""
-    from genmat.models.protocol import RelaxProtocol
-
-    asked = campaign.screen.relax
-    return RelaxProtocol(fmax=asked.fmax, smax=asked.smax, max_steps=asked.max_steps, rattle=asked.rattle)
-
-
 @job(name="relax")
 def relax_job(activity_id: str, static: dict[str, Any] | None = None) -> dict[str, Any]:
     """Relax the candidates of a chunk that are not relaxed yet; each is written as soon as it is done.
@@ -128,7 +114,7 @@ def relax_job(activity_id: str, static: dict[str, Any] | None = None) -> dict[st
         structures = {c.id: drawn[str(c.structure_id)].to_structure() for c in candidates.values()}
         for identifier, relaxation in pool.relax(structures, missing=missing, protocol=protocol):
             if identifier in missing:
-                _write_relaxation(work, candidates[identifier], relaxation, potential=pool.potential, protocol=protocol)
+                write_relaxation(work, candidates[identifier], relaxation, potential=pool.potential, protocol=protocol)
         decided = work.store.candidates.get_many(candidates).values()
         work.counts.update(Counter(_reason(candidate, Stage.RELAX) for candidate in decided))
         work.generated.update(c.relaxed_structure_id for c in decided if c.relaxed_structure_id is not None)
@@ -144,133 +130,6 @@ def _without_verdict(work: Work, stage: str) -> list[CandidateDocument]:
 
 def _reason(candidate: CandidateDocument, stage: str) -> str:
     return next((verdict.reason for verdict in candidate.verdicts if verdict.stage == stage), "undecided")
-
-
-def _write_relaxation(
-    work: Work, candidate: CandidateDocument, relaxation: Relaxation, *, potential: Potential, protocol: RelaxProtocol
-) -> None:
-    """Write the relaxed structure, its energy and trajectory, and last the verdict that makes them count."""
-    from workflows.description import describe, structure_document
-
-    described = describe(relaxation.structure)
-    proposed = work.store.structures.require(str(candidate.structure_id)).space_group_number
-    verdict = _relaxation_verdict(work.campaign, relaxation, described, proposed=proposed)
-    fields: dict[str, Any] = {}
-    if math.isfinite(relaxation.energy):
-        parent = str(candidate.structure_id)
-        identifier = relaxed_structure_id(parent, protocol=protocol, potential=potential)
-        document = structure_document(described, identifier=identifier, parents=[parent])
-        work.store.structures.insert_if_absent([document])
-        values = {"energy_per_atom": relaxation.energy_per_atom, "fmax": relaxation.fmax, "smax": relaxation.smax}
-        parameters = {**protocol.to_dict(), "n_steps": relaxation.n_steps, "converged": relaxation.converged}
-        work.store.properties.insert_if_absent(
-            _properties(work, document, values, potential, protocol.to_dict(), parameters)
-        )
-        trajectory = {"energies": list(relaxation.energies), "volumes": list(relaxation.volumes)}
-        work.store.trajectories.put(identifier, trajectory)
-        fields = {
-            "relaxed_structure_id": identifier,
-            "relaxed_content_hash": document.content_hash,
-            "space_group_number": document.space_group_number,
-        }
-    work.store.candidates.record([Decision(candidate.id, work.record(verdict), fields)])
-
-
-_UNITS = {
-    "energy_per_atom": "eV/atom",
-    "energy_above_hull": "eV/atom",
-    "energy_above_own_hull": "eV/atom",
-    "energy_above_dft_hull": "eV/atom",
-    "formation_energy_per_atom": "eV/atom",
-    "fmax": "eV/Å",
-    "smax": "GPa",
-    "volume_per_atom": "Å^3/atom",
-    "density": "g/cm^3",
-    "bulk_modulus": "GPa",
-    "bulk_modulus_pressure_derivative": "1",
-}
-_ENERGIES = (
-    "energy_per_atom",
-    "energy_above_hull",
-    "energy_above_own_hull",
-    "energy_above_dft_hull",
-    "formation_energy_per_atom",
-)
-
-
-def _properties(
-    work: Work,
-    structure: StructureDocument,
-    values: dict[str, float],
-    potential: Potential,
-    causes: dict[str, Any],
-    parameters: dict[str, Any],
-) -> list[PropertyDocument]:
-    """Return a document for each value; ``causes`` make its id, ``parameters`` are stored with it."""
-    return [
-        PropertyDocument(
-            id=property_id(structure.id, name=name, method=potential.name, parameters=causes),
-            structure_id=structure.id,
-            name=name,
-            value=value,
-            unit=_UNITS[name],
-            fidelity=f"mlip:{potential.name}",
-            method=potential.name,
-            parameters=parameters,
-            energy_scale=potential.scale.to_dict() if name in _ENERGIES else None,
-            activity_id=work.activity.id,
-        )
-        for name, value in values.items()
-    ]
-
-
-def _relaxation_verdict(
-    campaign: Campaign, relaxation: Relaxation, described: Described, *, proposed: int | None
-) -> Verdict:
-    """Return whether a relaxation can be used: converged, not blown up, no atoms on top of each other."""
-    from genmat.models.protocol import Failure
-    from genmat.screening.validity import check_validity
-    from genmat.screening.verdict import Reason, Stage, Verdict
-
-    reasons = {
-        Failure.UNSUPPORTED_ELEMENT: Reason.UNSUPPORTED_ELEMENT,
-        Failure.NOT_FINITE: Reason.RELAXATION_FAILED,
-        Failure.EVALUATION_FAILED: Reason.RELAXATION_FAILED,
-        Failure.VOLUME_COLLAPSED: Reason.EXPLODED,
-        Failure.VOLUME_EXPLODED: Reason.EXPLODED,
-        Failure.NOT_CONVERGED: Reason.NOT_CONVERGED,
-    }
-    values: dict[str, float | str] = {
-        "fmax": relaxation.fmax,
-        "smax": relaxation.smax,
-        "n_steps": relaxation.n_steps,
-        "space_group_number": described.space_group_number or 0,
-        "space_group_number_proposed": proposed or 0,
-    }
-    if relaxation.rattle_gain is not None:
-        values["rattle_gain"] = relaxation.rattle_gain
-    if relaxation.failure is not None:
-        detail = f"{relaxation.failure.value} after {relaxation.n_steps} steps, fmax {relaxation.fmax:.3g} eV/Å"
-        return Verdict.reject(Stage.RELAX, reasons[relaxation.failure], detail, **values)
-    change = relaxation.volumes[-1] / relaxation.volumes[0] - 1.0
-    values["volume_change"] = change
-    limit = campaign.screen.max_volume_change
-    if limit is not None and abs(change) > limit:
-        detail = f"volume changed by {change:+.1%}, allowed ±{limit:.1%}"
-        return Verdict.reject(Stage.RELAX, Reason.VOLUME_CHANGED, detail, **values)
-    if described.crystal is None:
-        detail = "the relaxed crystal has no symmetry representation"
-        return Verdict.reject(Stage.RELAX, Reason.NO_REPRESENTATION, detail, **values)
-    gates = campaign.screen.gates.model_copy(update={"charge_neutral": False})
-    again = check_validity(relaxation.structure, gates=gates, stage=Stage.RELAX)
-    if not again.passed:
-        return replace(again, values={**values, **again.values})
-    detail = f"{relaxation.n_steps} steps, fmax {relaxation.fmax:.3f} eV/Å, volume {change:+.1%}"
-    if proposed != described.space_group_number:
-        detail += f", space group {proposed} became {described.space_group_number}"
-    if (relaxation.rattle_gain or 0.0) > SADDLE:
-        detail += f", {relaxation.rattle_gain:.3f} eV/atom lower than when it was displaced"
-    return Verdict.accept(Stage.RELAX, detail, **values)
 
 
 @job(name="assess")
@@ -342,7 +201,7 @@ def _assess(
         interval = {key: verdict.values[key] for key in INTERVAL_KEYS if key in verdict.values}
         other = snapshot.other_distance(hull.name, potential, structure.composition, energy.value)
         verdict = replace(verdict, values={**verdict.values, **other})
-        documents = _properties(work, document, values | other, potential, causes, {**causes, **interval})
+        documents = potential_properties(work, document, values | other, potential, causes, {**causes, **interval})
         work.store.properties.insert_if_absent(
             entry.model_copy(update={"uncertainty": deviation}) if entry.name == "energy_above_hull" else entry
             for entry in documents
@@ -379,7 +238,7 @@ def _assess(
     further = {k: v for k, v in {**found, **evaluation.details}.items() if k not in values and k not in predicted}
     work.store.properties.insert_if_absent(
         [
-            *_properties(work, document, further, potential, {}, {}),
+            *potential_properties(work, document, further, potential, {}, {}),
             *_predicted_properties(work, document, evaluation.predictions),
         ]
     )

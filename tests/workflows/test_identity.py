@@ -7,7 +7,7 @@ from genmat.database.documents import CampaignDocument
 from genmat.ids import stable_id
 from genmat.models.potentials import get_potential
 from workflows.identity import relaxed_structure_id
-from workflows.prescreen import relax_protocol
+from workflows.relaxation import relax_protocol
 
 
 def test_relaxed_structures_of_a_campaign_from_before_the_rattle_keep_their_ids():

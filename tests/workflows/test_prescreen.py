@@ -20,7 +20,8 @@ from genmat.screening.verdict import Reason, Stage
 from genmat.settings import Settings
 from workflows.chunk import PRESCREEN, RELAX, plan_activity
 from workflows.description import describe, structure_document
-from workflows.prescreen import _relaxation_verdict, relax_job
+from workflows.prescreen import relax_job
+from workflows.relaxation import relaxation_verdict
 from workflows.run import check_judgeable
 from workflows.session import use_store
 
@@ -53,7 +54,7 @@ def relaxed(structure: Structure, *, failure: Failure | None = None, grown: floa
 
 def judged(outcome: Relaxation, *, proposed: int = 221, **screen: object):
     campaign = Campaign.from_dict({"name": "judged", "screen": screen}, source="test")
-    return _relaxation_verdict(campaign, outcome, describe(outcome.structure), proposed=proposed)
+    return relaxation_verdict(campaign, outcome, describe(outcome.structure), proposed=proposed)
 
 
 @pytest.mark.parametrize("failure", list(Failure))
