@@ -43,7 +43,8 @@ def is_same_cell(
     target, found = np.empty(6), np.empty(6)
     _fill_parameters(left, found)
     _fill_parameters(right, target)
-    if _is_longer(found, target, 1.0 + ltol):
+    # A needle beside a compact cell would have millions of vectors to try, a flat cell no end of them.
+    if _is_longer(found, target, 1.0 + ltol) or not abs(determinant(left)) > 0.0:
         return False
     steps, vectors, norms, edges, n_edges = _edges_like(left, target, ltol)
     cosines = _cosine_bounds(target, limit)

@@ -83,6 +83,14 @@ def test_compiled_code_judges_every_pair_as_arrays_do():
     assert 0 < sum(arrays for arrays, _ in judged) < len(judged)
 
 
+def test_a_cell_without_volume_is_no_other_crystal():
+    from genmat.screening import comparison
+
+    flat, counts = np.array([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0], [3.0, 3.0, 0.0]]), np.array([1])
+    for lattice in (flat, np.full((3, 3), np.nan)):
+        assert not comparison.is_same_cell(lattice, np.zeros((1, 3)), flat, np.zeros((1, 3)), counts, (0.2, 0.3, 5.0))
+
+
 def test_compiled_assignment_of_partners_is_the_best_one():
     from genmat.screening import comparison
 
