@@ -33,11 +33,11 @@ from workflows.computation import PROPERTY
 from workflows.identity import activity_id as make_activity_id
 from workflows.identity import property_id
 from workflows.rawfiles import run_folder
-from workflows.validate import SECONDS_PER_HOUR, asked_of, campaign_engine
+from workflows.validate import SECONDS_PER_HOUR, asked_of, campaign_engine, side_by_side
 from workflows.validation import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from genmat.campaign import Campaign, PropertyName
@@ -139,6 +139,59 @@ def measure(
         for value_name, value in measured.values.items()
     )
     return measured
+
+
+def measure_structures(
+    store: Store,
+    engine: Engine,
+    names: Sequence[ComputedProperty],
+    structure_ids: Iterable[str],
+    *,
+    max_seconds: float,
+    workers: int = 1,
+    keep: Path | None = None,
+    report: Callable[[str, int, int], None] | None = None,
+) -> dict[str, dict[ComputedProperty, dict[str, float] | str]]:
+    """Return properties of crystals that an engine relaxed: values by name, or why there are none.
+
+    Parameters
+    ----------
+    store
+        Database; it spares what it holds already.
+    engine
+        What relaxed them, and computes.
+    names
+        Calculations.
+    structure_ids
+        Relaxed structures.
+    max_seconds
+        Wall time of one calculation.
+    workers
+        Calculations side by side.
+    keep
+        Folder of the raw files.
+    report
+        Called with a stage, what is done of it and its total.
+    """
+    tasks = [(identifier, name) for identifier in structure_ids for name in names]
+
+    def work(task: tuple[str, ComputedProperty]) -> tuple[str, ComputedProperty, dict[str, float] | str]:
+        identifier, name = task
+        flow = engine.properties[name]
+        structure = store.structures.require(identifier).to_structure()
+        if obstacle := flow.refusal(structure, is_metal=_is_metal(store, identifier, engine)):
+            return *task, f"refused: {obstacle}"
+        measured = measure(store, engine, name, identifier, max_seconds=max_seconds, keep=keep)
+        if measured is not None and measured.failure is not None:
+            return *task, f"{measured.failure}: {measured.detail}"
+        return *task, stored_values(store, identifier, name, flow)
+
+    found: dict[str, dict[ComputedProperty, dict[str, float] | str]] = {}
+    for done, (identifier, name, told) in enumerate(side_by_side(work, tasks, workers=workers), start=1):
+        found.setdefault(identifier, {})[name] = told
+        if report is not None:
+            report("properties", done, len(tasks))
+    return found
 
 
 def stored_values(store: Store, structure_id: str, name: ComputedProperty, flow: PropertyFlow) -> dict[str, float]:

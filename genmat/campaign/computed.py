@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from genmat.campaign.properties import PropertyName
+from genmat.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -69,3 +70,26 @@ def check_computed(asked: Sequence[ComputedProperty], *, engine: str) -> None:
         others = [other for other, names in OFFERED.items() if set(asked) <= set(names)]
         msg = f"{engine} does not compute {', '.join(absent)}; it computes {can}"
         raise ValueError(msg + (f". Engines that do: {', '.join(others)}" if others else ""))
+
+
+def parse_computed(text: str, *, engine: str) -> tuple[ComputedProperty, ...]:
+    """Return the calculations that a list such as ``band_gap_hse,elastic`` names, the cheapest first.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or the engine does not compute what is asked for.
+    """
+    names = [name.strip() for name in text.split(",")]
+    known = [name.value for name in ComputedProperty]
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" Properties are: {', '.join(known)}"
+            msg = f"unknown property {name!r}.{hint}"
+            raise InputError(msg)
+    asked = [ComputedProperty(name) for name in names]
+    try:
+        check_computed(asked, engine=engine)
+    except ValueError as err:
+        raise InputError(str(err)) from err
+    return tuple(name for name in ComputedProperty if name in asked)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pymatgen.core.structure import Structure
 
+    from genmat.campaign.computed import ComputedProperty
     from workflows.validate import Validated
 
 SECONDS_PER_HOUR = 3600.0
@@ -30,6 +31,10 @@ def validate(
     workers: Annotated[
         int | None, typer.Option(min=1, max=1024, help="Structures side by side; default: one a core.")
     ] = None,
+    properties: Annotated[
+        str | None,
+        typer.Option(help="Also measure, by commas: band_gap, dielectric, band_gap_hse, elastic, phonon (vasp)."),
+    ] = None,
     max_hours: Annotated[float, typer.Option(min=0.001, max=1000, help="Wall time of one structure, hours.")] = 24.0,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only tell the expected cost.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -39,18 +44,25 @@ def validate(
     What they compete with is computed by the same engine, once, and kept in the database. Example: genmat validate
     NaCl.cif --engine gpaw
     """
+    from genmat.campaign.computed import parse_computed
     from genmat.validation.registry import get_engine
+    from workflows.properties import measure_structures
     from workflows.session import n_cores
     from workflows.validate import expected_core_hours, validate_structures
 
     session = session_of(context)
     chosen = get_engine(engine)
+    measured_too = () if properties is None else parse_computed(properties, engine=chosen.name)
     said = chosen.check()
     structures, names = _read(files)
     log = session.settings.data_folder / "log" / "validate.log"
     with session.store() as store:
         with caught_output(log):
             hours = expected_core_hours(store, chosen, structures)
+            for key in [key for key in structures if key in hours]:
+                for name in measured_too:
+                    hours[f"{key} {name}"] = chosen.properties[name].estimate(structures[key])
+                    names[f"{key} {name}"] = f"{names[key]}: {name}"
         if estimate:
             _print_estimate(hours, names, as_json=as_json)
             return
@@ -66,7 +78,17 @@ def validate(
                 keep=session.settings.dft_folder,
                 report=stages.progress,
             )
-    _print(found, structures, names, as_json=as_json)
+            measured = measure_structures(
+                store,
+                chosen,
+                measured_too,
+                [item.computed.structure_id for item in found.values() if item.computed.failure is None],
+                max_seconds=max_hours * SECONDS_PER_HOUR,
+                workers=workers or n_cores(),
+                keep=session.settings.dft_folder,
+                report=stages.progress,
+            )
+    _print(found, structures, names, measured, as_json=as_json)
 
 
 def _read(files: list[Path]) -> tuple[dict[str, Structure], dict[str, str]]:
@@ -110,10 +132,16 @@ def _print_estimate(hours: Mapping[str, float], names: Mapping[str, str], *, as_
 
 
 def _print(
-    found: Mapping[str, Validated], structures: Mapping[str, Structure], names: Mapping[str, str], *, as_json: bool
+    found: Mapping[str, Validated],
+    structures: Mapping[str, Structure],
+    names: Mapping[str, str],
+    measured: Mapping[str, Mapping[ComputedProperty, dict[str, float] | str]],
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
-        print_json([_summary(names[key], structures[key], item) for key, item in found.items()])
+        further = {key: measured.get(item.computed.structure_id, {}) for key, item in found.items()}
+        print_json([_summary(names[key], structures[key], item, further[key]) for key, item in found.items()])
         return
     rows = []
     for key, item in found.items():
@@ -124,12 +152,25 @@ def _print(
         rows.append([names[key], formula, outcome, *numbers, item.competing if not computed.failure else None])
     columns = ["file", "formula", "outcome", "E_hull eV/atom", "gap eV", "V/V0 - 1", "competes with"]
     print_table(columns, rows)
+    told = [
+        [
+            names[key],
+            name.value,
+            values if isinstance(values, str) else ", ".join(f"{k} {v:.4g}" for k, v in values.items()),
+        ]
+        for key, item in found.items()
+        for name, values in measured.get(item.computed.structure_id, {}).items()
+    ]
+    if told:
+        print_table(["file", "property", "values"], told)
     for key, item in found.items():
         for warning in item.warnings:
             note(f"{names[key]}: {warning}")
 
 
-def _summary(name: str, structure: Structure, item: Validated) -> dict[str, Any]:
+def _summary(
+    name: str, structure: Structure, item: Validated, measured: Mapping[ComputedProperty, dict[str, float] | str]
+) -> dict[str, Any]:
     return {
         "file": name,
         "formula": structure.composition.reduced_formula,
@@ -141,4 +182,7 @@ def _summary(name: str, structure: Structure, item: Validated) -> dict[str, Any]
         "competing": item.competing,
         "warnings": list(item.warnings),
         "values": dict(item.computed.values),
+        "properties": {
+            key.value: {"failure": told} if isinstance(told, str) else told for key, told in measured.items()
+        },
     }

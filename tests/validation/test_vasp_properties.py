@@ -36,7 +36,7 @@ from genmat.validation.vasp.outputs import read_run
 from genmat.validation.vasp.properties import MAX_SUPERCELL, PROPERTIES
 from workflows.further import UNITS
 
-from .conftest import POTCAR, crystal, rocksalt
+from .conftest import crystal, replaying_site, rocksalt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,16 +176,7 @@ def test_costs_are_listed_from_the_cheapest_and_grow_with_the_cell():
 def attempts(runs, tmp_path_factory) -> Iterator[Callable[[int], Measurement]]:
     """Return a function that computes the hybrid gap of silicon once more, each VASP a replay of a real run."""
     folder = tmp_path_factory.mktemp("hybrid")
-    program = folder / "vasp"
-    program.write_text(
-        f"#!/bin/sh\npwd >> {folder}/calls\nfor file in {runs}/nonmetallic/*.gz; do name=$(basename $file .gz)\n"
-        "case $name in INCAR|POSCAR|KPOINTS|*json|*orig) ;; *) gunzip -c $file > $name;; esac; done\n"
-        "grep TOTEN OUTCAR > OSZICAR\ntouch CHGCAR\n"
-    )
-    program.chmod(0o755)
-    potcars = folder / "potcars" / "POT_GGA_PAW_PBE_54"
-    potcars.mkdir(parents=True)
-    (potcars / "POTCAR.Si.gz").write_bytes(gzip.compress(POTCAR.encode()))
+    environment = replaying_site(folder, runs / "nonmetallic")
     structure = read_run(runs / "nonmetallic").structure
 
     def compute(number: int) -> Measurement:
@@ -193,10 +184,8 @@ def attempts(runs, tmp_path_factory) -> Iterator[Callable[[int], Measurement]]:
         return flow.run(structure, is_metal=False, folder=folder / f"attempt-{number}", max_seconds=600)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PMG_VASP_PSP_DIR", str(folder / "potcars"))
-        for name in ("ATOMATE2_VASP_CMD", "ATOMATE2_VASP_GAMMA_CMD"):
-            patch.setenv(name, str(program))
-        patch.setenv("PYTHONWARNINGS", "ignore")
+        for name, value in environment.items():
+            patch.setenv(name, value)
         compute.folder = folder  # type: ignore[attr-defined]
         yield compute
 
