@@ -27,10 +27,10 @@ from .conftest import Place, outcome
 CAMPAIGN = """
 name: {name}
 target:
-  chemistry: {{elements: [Li, Na, Mg, F], required: [F]}}
-  n_atoms: {{min: 3, max: 4}}
-generate: {{n: 30, seed: 2}}
-screen: {{max_relaxed: 6, hull_tolerance: 0.3, relax: {{fmax: 0.1, smax: 2}}}}
+  chemistry: {{elements: [Li, Na, H], required: [H]}}
+  n_atoms: {{min: 2, max: 4}}
+generate: {{n: 20, seed: 2}}
+screen: {{max_relaxed: 4, hull_tolerance: 0.3, relax: {{fmax: 0.1, smax: 2}}}}
 validate: {{engine: gpaw, top: 1, hull_tolerance: 0.3, max_core_hours: 0.3}}
 learn: {{rounds: 1}}
 resources: {{workers: 1}}
