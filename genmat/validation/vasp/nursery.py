@@ -2,7 +2,7 @@
 
 A worker keeps one as long as its environment stays the same. It is told of a job through a socket, where its end shows
 it that the worker is gone; then it ends, and with it every guard that it started and what runs below. The fork server
-of :mod:`multiprocessing` would import the worker's main module for each structure, and keep the first one's environment.
+of :mod:`multiprocessing` would import the worker's main module for each structure, in the first one's environment.
 """
 
 from __future__ import annotations
