@@ -22,6 +22,11 @@ from genmat.errors import StorageError
 from genmat.settings import Settings
 
 
+def _processes_of(folder):
+    """Return the processes that name a folder; some have no command line that may be read."""
+    return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+
+
 def records(spool: Spool) -> list[dict]:
     found: list[dict] = []
     spool.replay(found.append)
@@ -128,7 +133,7 @@ def server(mongod, tmp_path):
     for process in processes:
         process.kill()
         process.wait()
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(p.info["cmdline"] or [])]
+    assert not _processes_of(folder)
 
 
 def settings_of(uri: str, folder) -> Settings:
@@ -183,7 +188,7 @@ def test_results_of_a_process_that_was_killed_meanwhile_are_written_by_the_next_
     settings = settings_of(uri, tmp_path)
     with connect(settings) as store:
         store.candidates.insert_if_absent(make_candidates(1))
-    (mongod,) = [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path / "server") in " ".join(p.info["cmdline"])]
+    (mongod,) = _processes_of(tmp_path / "server")
     command = [sys.executable, "-c", KILLED, uri, str(tmp_path / "data"), str(mongod.pid)]
     assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
     assert len(list((tmp_path / "data" / "spool").iterdir())) == 1
