@@ -11,7 +11,6 @@ The weights come from the ``chgnet`` wheel; the forward pass is ours and does th
 
 from __future__ import annotations
 
-import contextlib
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from torch_sim.models.interface import ModelInterface
 
 from genmat.models.potentials.gated import GatedLayer
 from genmat.models.potentials.graph import build_graph
+from genmat.models.potentials.quiet import quiet
 
 if TYPE_CHECKING:
     from chgnet.model.model import CHGNet
@@ -214,7 +214,7 @@ def load_chgnet(data: bytes, *, version: str, device: torch.device) -> CHGNetMod
     from chgnet.model.model import CHGNet
 
     saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its number of parameters
+    with quiet():  # it prints its number of parameters
         # Version 0.2.0 has biases where later ones have none, and the checkpoints do not say so.
         network = CHGNet.from_dict(saved["model"], mlp_out_bias=version == "0.2.0", version=version)
     return CHGNetModel(network, device=device)

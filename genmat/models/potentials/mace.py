@@ -17,6 +17,7 @@ from pymatgen.core.structure import Structure
 
 from genmat.errors import PotentialError
 from genmat.models.potentials.neighbours import cpu_neighbours
+from genmat.models.potentials.quiet import quiet
 from genmat.models.potentials.weights import loads_stay_safe
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ SAME_ENERGY, SAME_FORCE = 1e-4, 1e-3
 @contextlib.contextmanager
 def _importing_mace() -> Iterator[None]:
     """Import mace without what it prints, and without what it leaves in the environment."""
-    with loads_stay_safe(), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with quiet(), loads_stay_safe(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mace  # noqa: F401 - before e3nn, whose tables it makes loadable
 
