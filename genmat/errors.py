@@ -27,6 +27,7 @@ A bad *generated* crystal is never an error: it is a :class:`genmat.screening.ve
 from __future__ import annotations
 
 import difflib
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ class StorageError(GenmatError):
 
 class DiskFullError(StorageError):
     """No space is left for a file or folder."""
+
+
+def is_out_of_space(err: OSError) -> bool:
+    """Return whether a disk, or what its user may use of it, is full."""
+    return err.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

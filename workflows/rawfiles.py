@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genmat.errors import DiskFullError, StorageError
+from genmat.errors import DiskFullError, StorageError, is_out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +34,7 @@ def run_folder(kept: Path | None) -> Iterator[Path]:
         # mkdir decides between processes that compute the same: each has an attempt of its own.
         number = next(number for number in count(1) if _is_made(kept / f"attempt-{number}"))
     except OSError as err:
-        kind = DiskFullError if err.errno in {errno.ENOSPC, errno.EDQUOT} else StorageError
+        kind = DiskFullError if is_out_of_space(err) else StorageError
         what = f"raw files of a calculation cannot be kept in {kept}: {err.strerror or err}"
         msg = f"{what}; make room there, or name another folder with GENMAT_DFT_FOLDER"
         raise kind(msg) from err

@@ -133,17 +133,20 @@ def create_campaign(store: Store, campaign: Campaign) -> CampaignDocument:
 
 
 def _model_document(potential: Potential) -> ModelDocument:
-    place = potential.weights if Path(potential.weights).is_absolute() else f"package chgnet, {potential.weights}"
+    if potential.weights:
+        is_file = Path(potential.weights).is_absolute()
+        location = potential.weights if is_file else f"package chgnet, {potential.weights}"
+        sha256 = potential.sha256
+    else:
+        location, sha256 = "no weights file", sha256_of(f"{potential.version} {potential.options}".encode())
     return ModelDocument(
         id=potential.name,
         name=potential.family.value,
         version=potential.version,
         kind="potential",
-        sha256=potential.sha256
-        if potential.weights
-        else sha256_of(f"{potential.version} {potential.options}".encode()),
+        sha256=sha256,
         license=potential.licence,
-        location=place if potential.weights else "no weights file",
+        location=location,
         energy_scale=potential.scale.to_dict(),
     )
 

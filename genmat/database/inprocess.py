@@ -7,7 +7,6 @@ process at a time may write.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import importlib
 import os
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import bson
 
 from genmat.database.embedded import make_private
-from genmat.errors import DatabaseError, GenmatError, StorageError
+from genmat.errors import DatabaseError, GenmatError, StorageError, is_out_of_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -201,7 +200,7 @@ class Journal:
         self._dirty.clear()
 
     def _failure(self, err: OSError) -> GenmatError:
-        if err.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_out_of_space(err):
             return DatabaseError(f"no space left for the in-process store in {self.folder}: make room and resume")
         return StorageError(f"the in-process store in {self.folder} cannot be written: {err.strerror}")
 

@@ -13,6 +13,8 @@ import numpy as np
 from pymatgen.core.structure import Structure
 from scipy.linalg import expm
 
+from genmat.screening.equation_of_state import EV_PER_CUBIC_ANGSTROM
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -28,7 +30,6 @@ ELSEWHERE = 70.0
 """Curvature of what the symmetry forbids, of translations and of rotations, eV/Å²: gradients vanish there."""
 SYMPREC = 1e-4
 """Tolerance of the symmetry, Å; the crystal is expected to have it exactly."""
-_GPA = 160.21766208  # 1 eV/Å^3 in GPa
 
 
 def curvature(
@@ -118,5 +119,5 @@ def _displaced(structure: Structure, step: NDArray[np.float64]) -> Structure:
 def _gradient(cell: Structure, found: Calculated, step: NDArray[np.float64]) -> NDArray[np.float64]:
     n = len(cell)
     inner = -found.forces @ expm(step[n:] / n)
-    outer = cell.volume * found.stress / _GPA / n
+    outer = cell.volume * found.stress / EV_PER_CUBIC_ANGSTROM / n
     return np.concatenate([inner.ravel(), outer.ravel()])

@@ -5,7 +5,6 @@ Settings, and how they were found to be converged: ``docs/validation.md``.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import math
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genmat.energy import EnergyScale
-from genmat.errors import EngineError, GenmatError, InputError
+from genmat.errors import EngineError, GenmatError, InputError, is_out_of_space
 from genmat.ids import stable_id
 from genmat.validation.chemistry import hubbard_metals, initial_moments
 from genmat.validation.engine import MAX_KPOINTS, SECONDS_PER_HOUR, Failure, Frame, Outcome, absurd_mesh
@@ -214,8 +213,8 @@ class Gpaw:
                 log="program.log",
             )
         except OSError as err:
-            full = err.errno in {errno.ENOSPC, errno.EDQUOT}
-            return Outcome(Failure.DISK_FULL if full else Failure.CRASHED, f"{folder}: {err.strerror or err}")
+            failure = Failure.DISK_FULL if is_out_of_space(err) else Failure.CRASHED
+            return Outcome(failure, f"{folder}: {err.strerror or err}")
         if ended.code is None:
             detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
             return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds)

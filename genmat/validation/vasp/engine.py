@@ -5,7 +5,6 @@ What a site sets, step by step: ``docs/validation.md``.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmat.campaign.computed import OFFERED
 from genmat.energy import EnergyScale
-from genmat.errors import EngineError, InputError, did_you_mean
+from genmat.errors import EngineError, InputError, did_you_mean, is_out_of_space
 from genmat.validation.engine import SECONDS_PER_HOUR, Failure, Outcome, absurd_mesh
 from genmat.validation.process import Ended, is_full, last_line, run_group
 from genmat.validation.restart import earlier_attempts
@@ -209,8 +208,8 @@ def run_program(job: dict[str, Any], *, folder: Path, max_seconds: float) -> End
             start=NURSERY.start,
         )
     except OSError as err:
-        full = err.errno in {errno.ENOSPC, errno.EDQUOT}
-        return Outcome(Failure.DISK_FULL if full else Failure.CRASHED, f"{folder}: {err.strerror or err}")
+        failure = Failure.DISK_FULL if is_out_of_space(err) else Failure.CRASHED
+        return Outcome(failure, f"{folder}: {err.strerror or err}")
     if ended.code is None:
         detail = f"stopped after {ended.seconds:.0f} s, the limit of one structure"
         return Outcome(Failure.WALLTIME, detail, wall_seconds=ended.seconds, cores=cores_of(folder))
